@@ -1,0 +1,1 @@
+"""What every service stands on: the contract between services, the kit, the rule for seats, texts and pages."""

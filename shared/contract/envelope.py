@@ -1,0 +1,148 @@
+"""The CloudEvents 1.0 envelope in which every message travels (https://github.com/cloudevents/spec, JSON format)."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from shared.contract.words import Audience, Frozen, Slug, Version
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 16
+
+
+class MessageRefused(ValueError):  # noqa: N818 - a refusal with a reason, told to who can act
+    """A message that cannot travel; `code` is stable, the text is for the person who can act."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Message(Frozen):
+    """What one service tells others: who speaks, about what, in which version of that thing."""
+
+    audience: ClassVar[Audience]
+    key_field: ClassVar[str]
+    type: str
+    institution: Slug
+    version: Version
+
+    @property
+    def key(self) -> str:
+        """Name the thing the message is about, within its stream; a dotted field leads into the state it carries."""
+        value: Any = self
+        for name in self.key_field.split("."):
+            value = getattr(value, name)
+        return str(value)
+
+
+M = TypeVar("M", bound=type[Message])
+
+
+def type_of(message: type[Message]) -> str:
+    """Give the `type` word of a message class, such as `courses.run.published.v1`."""
+    return str(message.model_fields["type"].default)
+
+
+def service_of(message: type[Message]) -> str:
+    """Give the service that speaks a message class: the first word of its type."""
+    return type_of(message).split(".", 1)[0]
+
+
+class Envelope(Frozen):
+    """The attributes of a CloudEvent around the data of a message."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: AwareDatetime
+    data: dict[str, Any]
+
+
+def source_of(institution: str, service: str) -> str:
+    """Give the CloudEvents `source` of an institution's service."""
+    return f"/{institution}/{service}"
+
+
+def encode(message: Message, *, id: str, time: datetime) -> bytes:
+    """Give the exact bytes of a message's CloudEvent; raises MessageRefused above 64 KiB or 16 levels."""
+    kind = type(message)
+    event = {
+        "specversion": "1.0",
+        "id": id,
+        "source": source_of(message.institution, service_of(kind)),
+        "type": message.type,
+        "subject": message.key,
+        "time": time.isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": message.model_dump(mode="json", exclude={"type"}),
+    }
+    payload = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    check_limits(payload, event)
+    return payload
+
+
+def check_limits(payload: bytes, parsed: object) -> None:
+    """Refuse what is larger than 64 KiB or nested deeper than 16 levels."""
+    if len(payload) > MAX_BYTES:
+        raise MessageRefused("too_large", f"the message has {len(payload)} bytes; {MAX_BYTES} is the limit")
+    if _deeper_than(parsed, MAX_DEPTH):
+        raise MessageRefused("too_deep", f"the message is nested deeper than {MAX_DEPTH} levels")
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    if isinstance(value, dict):
+        return limit == 0 or any(_deeper_than(v, limit - 1) for v in value.values() if isinstance(v, dict | list))
+    if isinstance(value, list):
+        return limit == 0 or any(_deeper_than(v, limit - 1) for v in value if isinstance(v, dict | list))
+    return False
+
+
+_ENVELOPE = TypeAdapter(Envelope)
+
+
+def open_envelope(payload: bytes) -> Envelope:
+    """Read the envelope; raises MessageRefused with `too_large`, `not_json`, `too_deep` or `not_cloudevent`."""
+    if len(payload) > MAX_BYTES:
+        raise MessageRefused("too_large", f"the message has {len(payload)} bytes; {MAX_BYTES} is the limit")
+    try:
+        parsed = from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise MessageRefused("not_json", f"the message is not JSON: {error}") from error
+    check_limits(payload, parsed)
+    try:
+        envelope = _ENVELOPE.validate_python(parsed)
+    except ValidationError as error:
+        raise MessageRefused("not_cloudevent", _first_line(error)) from error
+    if envelope.specversion != "1.0":
+        raise MessageRefused("not_cloudevent", f"specversion is '{envelope.specversion}', only 1.0 is spoken here")
+    return envelope
+
+
+def open_message(envelope: Envelope, find: Callable[[str], type[Message] | None]) -> Message:
+    """Read the message in an envelope; raises MessageRefused with `unknown_type`, `invalid` or `wrong_key`."""
+    kind = find(envelope.type)
+    if kind is None:
+        raise MessageRefused("unknown_type", f"no release of this service knows '{envelope.type}'")
+    try:
+        message = kind.model_validate(envelope.data)
+    except ValidationError as error:
+        raise MessageRefused("invalid", _first_line(error)) from error
+    if envelope.source != source_of(message.institution, service_of(kind)):
+        raise MessageRefused("wrong_institution", f"'{envelope.source}' speaks for '{message.institution}'")
+    if message.key != envelope.subject:
+        raise MessageRefused("wrong_key", f"subject '{envelope.subject}' does not name the data's '{message.key}'")
+    return message
+
+
+def _first_line(error: ValidationError) -> str:
+    """Name the first field that is wrong, never its value: the value may be personal."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where or 'message'}: {first['msg']}"

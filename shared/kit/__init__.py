@@ -1,0 +1,1 @@
+"""What every service stands on: transaction, outbox, relay, reader, parking, lifecycle, health, log, errors."""

@@ -1,0 +1,180 @@
+"""From entries to effects, inside one transaction: each message alone in a savepoint, or the newest of many at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from shared.contract.catalogue import find
+from shared.contract.envelope import Envelope, Message, MessageRefused, open_envelope, open_message, source_of
+from shared.contract.streams import parse_stream
+from shared.kit import parking
+from shared.kit.errors import Transient
+from shared.kit.hears import Hears, Route
+from shared.kit.parking import Refusal
+from shared.kit.streams import Entry
+from shared.kit.work import Work
+
+log = structlog.get_logger()
+
+_RETRY_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57014"}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same attempt may work in a moment: lost connections, locks, deadlocks, time-outs."""
+    if isinstance(error, sa.exc.DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        return (
+            error.connection_invalidated
+            or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+            or state in _RETRY_SQLSTATES
+        )
+    return isinstance(error, Transient | OSError | TimeoutError | sa.exc.TimeoutError)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An entry whose message is for this service."""
+
+    entry: Entry
+    message: Message
+    route: Route
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An entry whose message cannot be used, with the key it belongs to as far as that can be read."""
+
+    entry: Entry
+    key: str
+    type_word: str | None
+    refusal: Refusal
+
+
+class Applier:
+    """Applies entries of one stream with the handlers of one service."""
+
+    def __init__(self, stream: str, hears: Hears) -> None:
+        self._stream = stream
+        self._name = parse_stream(stream)
+        self._hears = hears
+
+    def open(self, entry: Entry) -> Opened | Refused | None:
+        """Read an entry; None where this service does not listen to such messages."""
+        envelope: Envelope | None = None
+        try:
+            envelope = open_envelope(entry.payload)
+            self._check_speaker(envelope)
+            route = self._hears.routes.get(envelope.type)
+            if route is None and find(envelope.type) is not None:
+                return None
+            message = open_message(envelope, find)
+        except MessageRefused as error:
+            key = envelope.subject if envelope else f"?{entry.position}"
+            return Refused(entry, key, envelope.type if envelope else None, Refusal(error.code, str(error)))
+        if message.audience is not self._name.audience:
+            refusal = Refusal("wrong_audience", f"'{message.type}' is not for this stream")
+            return Refused(entry, message.key, message.type, refusal)
+        return None if route is None else Opened(entry, message, route)
+
+    def _check_speaker(self, envelope: Envelope) -> None:
+        """Refuse what does not come from whom the stream belongs to: nobody speaks for another."""
+        owner = source_of(self._name.institution, self._name.service)
+        if envelope.source != owner:
+            raise MessageRefused("wrong_institution", f"'{envelope.source}' on the stream of '{owner}'")
+
+    def key_of(self, entry: Entry) -> str:
+        """Give the key of an entry, or a word that stands for its position where the key cannot be read."""
+        found = self.open(entry)
+        if isinstance(found, Opened):
+            return found.message.key
+        return found.key if found else f"?{entry.position}"
+
+    async def apply(self, entries: list[Entry], work: Work[Any]) -> None:
+        """Do what the entries ask; what cannot be done is parked, and what belongs behind a parked one queues there."""
+        closed = await parking.open_keys(work.connection, self._stream)
+        opened: list[Opened] = []
+        for entry in entries:
+            found = self.open(entry)
+            if isinstance(found, Refused):
+                await self._do(opened, work, closed)
+                opened = []
+                await self._park(found.entry, found.key, found.type_word, found.refusal, work, closed)
+            elif found is not None:
+                opened.append(found)
+        await self._do(opened, work, closed)
+
+    async def apply_one(self, entry: Entry, work: Work[Any]) -> Refusal | None:
+        """Do what one entry asks; give the reason where it cannot be done."""
+        found = self.open(entry)
+        if isinstance(found, Refused):
+            return found.refusal
+        return None if found is None else await self._try([found], found.route, work)
+
+    async def _do(self, opened: list[Opened], work: Work[Any], closed: set[str]) -> None:
+        for route, group in _groups(opened):
+            free = [one for one in group if one.message.key not in closed]
+            newest = list({one.message.key: one for one in free}.values()) if route.whole else free
+            if route.whole and (not newest or await self._try(newest, route, work) is None):
+                rest = [one for one in group if one.message.key in closed]
+            else:
+                rest = group
+            for one in rest:
+                await self._do_one(one, work, closed)
+
+    async def _do_one(self, one: Opened, work: Work[Any], closed: set[str]) -> None:
+        key = one.message.key
+        if key in closed:
+            refusal = Refusal("behind_parked", "an earlier message of the same thing is parked")
+            await parking.park(
+                work.connection, self._stream, one.entry, key=key, type_word=one.message.type,
+                refusal=refusal, now=work.now, state="behind",
+            )  # fmt: skip
+            return
+        refused = await self._try([one], one.route, work)
+        if refused is not None:
+            await self._park(one.entry, key, one.message.type, refused, work, closed)
+
+    async def _try(self, group: list[Opened], route: Route, work: Work[Any]) -> Refusal | None:
+        """Call the handler in a savepoint; give the reason if it fails for good, raise if it may work in a moment."""
+        mark = work.mark()
+        try:
+            async with work.connection.begin_nested():
+                messages = [one.message for one in group]
+                await (route.do(messages, work) if route.whole else route.do(messages[0], work))
+        except Exception as error:
+            work.take_back(mark)
+            if is_transient(error):
+                raise
+            return Refusal(type(error).__name__, _sentence(error))
+        return None
+
+    async def _park(
+        self, entry: Entry, key: str, type_word: str | None, refusal: Refusal, work: Work[Any], closed: set[str]
+    ) -> None:
+        closed.add(key)
+        await parking.park(
+            work.connection, self._stream, entry, key=key, type_word=type_word, refusal=refusal, now=work.now
+        )
+        log.warning("message_parked", stream=self._stream, position=str(entry.position), code=refusal.code)
+
+
+def _groups(opened: list[Opened]) -> Iterator[tuple[Route, list[Opened]]]:
+    """Cut into stretches that one call may take: neighbours of one route for whole states, or single messages."""
+    group: list[Opened] = []
+    for one in opened:
+        if group and not (one.route is group[0].route and one.route.whole):
+            yield group[0].route, group
+            group = []
+        group.append(one)
+    if group:
+        yield group[0].route, group
+
+
+def _sentence(error: Exception) -> str:
+    """Say what failed without the values that failed: they may be personal."""
+    if isinstance(error, sa.exc.StatementError):
+        return f"{type(error).__name__}: {type(error.orig).__name__ if error.orig else 'no cause'}"
+    return f"{type(error).__name__}: {error}"

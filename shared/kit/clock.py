@@ -1,0 +1,57 @@
+"""Time and randomness as things that come from outside, so that the same code runs under simulation."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from random import Random
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What tells the time and waits."""
+
+    def now(self) -> datetime:
+        """Give the time of day, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        """Give the time of day, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Ids:
+    """Makes ids that sort by the time they were made: a word, 48 bits of milliseconds, 80 random bits (as a ULID)."""
+
+    def __init__(self, random: Random, clock: Clock) -> None:
+        self._random = random
+        self._clock = clock
+
+    def new(self, word: str) -> str:
+        """Make an id such as `run_01jd3…`."""
+        number = (int(self._clock.now().timestamp() * 1000) << 80) | self._random.getrandbits(80)
+        return f"{word}_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def full_jitter(random: Random, attempt: int, *, base: float = 0.1, cap: float = 30.0) -> float:
+    """Give the seconds to wait before another attempt (AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+    return random.uniform(0, min(cap, base * 2 ** min(attempt, 20)))
+
+
+def monotonic() -> float:
+    """Give seconds on a clock that never runs backwards."""
+    return time.monotonic()

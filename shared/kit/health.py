@@ -1,0 +1,81 @@
+"""Health of consumers, not only of HTTP: ready means that stores answer and streams are kept up with."""
+
+import os
+import sys
+import urllib.request
+from typing import Any
+
+import sqlalchemy as sa
+from prometheus_client import Gauge
+from pydantic import BaseModel
+
+from shared.kit import parking
+from shared.kit.clock import monotonic
+from shared.kit.node import Node
+
+SILENT_SECONDS = 30.0
+LATE_SECONDS = 60.0
+
+
+class Report(BaseModel):
+    """What works and what does not, in words."""
+
+    ready: bool
+    faults: list[str]
+    streams: dict[str, int]
+
+
+async def report(node: Node[Any]) -> Report:
+    """Say whether the service does its work."""
+    faults = [f"{stream}: {reason}" for stream, reason in node.relay.stopped.items()]
+    try:
+        async with node.database.reading() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        faults.append(f"the database does not answer: {type(error).__name__}")
+    if (silent := monotonic() - node.reached_redis_at) > SILENT_SECONDS:
+        faults.append(f"Redis has not answered for {silent:.0f} seconds")
+    for name, lag in node.subscriptions.lags.items():
+        if lag.seconds > LATE_SECONDS:
+            faults.append(f"{name}: {lag.messages} messages behind, not moved for {lag.seconds:.0f} seconds")
+    streams = {name: lag.messages for name, lag in sorted(node.subscriptions.lags.items())}
+    return Report(ready=not faults, faults=faults, streams=streams)
+
+
+async def measure(node: Node[Any]) -> None:
+    """Set the gauges: lag by stream, and what is parked."""
+    messages, seconds, waiting = _gauges(node)
+    for name, lag in node.subscriptions.lags.items():
+        messages.labels(name).set(lag.messages)
+        seconds.labels(name).set(lag.seconds)
+    waiting.clear()
+    async with node.database.reading() as connection:
+        for row in await parking.counted(connection):
+            waiting.labels(row.stream, row.code).set(row.messages)
+
+
+def _gauges(node: Node[Any]) -> tuple[Gauge, Gauge, Gauge]:
+    known: tuple[Gauge, Gauge, Gauge] | None = getattr(node.registry, "album_gauges", None)
+    if known is None:
+        known = (
+            Gauge("album_lag_messages", "Messages behind the end of a stream", ["stream"], registry=node.registry),
+            Gauge("album_lag_seconds", "Seconds since a late reader moved", ["stream"], registry=node.registry),
+            Gauge("album_parked", "Messages that wait for an operator", ["stream", "code"], registry=node.registry),
+        )
+        node.registry.album_gauges = known  # type: ignore[attr-defined] # lives and dies with the registry
+    return known
+
+
+def main() -> int:
+    """Ask the service of this container for its health; 0 is ready."""
+    url = f"http://127.0.0.1:{os.environ.get('ALBUM_PORT', '8100')}/health/ready"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return 0 if answer.status == 200 else 1
+    except OSError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - docker shows it in `docker inspect`
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

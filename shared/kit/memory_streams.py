@@ -1,0 +1,59 @@
+"""Streams in memory: the same rules as on Redis, for tests of rules and for the simulation."""
+
+from collections import defaultdict
+
+from shared.kit.streams import START, Entry, Heartbeat, Position
+
+
+class MemoryStreams:
+    """Streams that live in this process."""
+
+    def __init__(self) -> None:
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Forget everything, as a Redis does whose disk is lost."""
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._state: dict[str, dict[str, Entry]] = defaultdict(dict)
+        self._beats: dict[str, Heartbeat] = {}
+
+    async def append(self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]) -> Position:
+        """Append the entries, only if the stream ends at `after`; give its end."""
+        [head] = await self.heads([stream])
+        if head != after:
+            return head
+        self._entries[stream] += entries
+        self._state[stream].update(state)
+        return entries[-1].position
+
+    async def heads(self, streams: list[str]) -> list[Position]:
+        """Give the last position of each stream."""
+        return [self._entries[stream][-1].position if self._entries[stream] else START for stream in streams]
+
+    async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
+        """Give up to `count` entries behind a position."""
+        return [entry for entry in self._entries[stream] if entry.position > after][:count]
+
+    async def state(self, stream: str) -> dict[str, Entry]:
+        """Give the newest entry of every key."""
+        return dict(self._state[stream])
+
+    async def state_size(self, stream: str) -> int:
+        """Give the number of keys in the state."""
+        return len(self._state[stream])
+
+    async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
+        """Set the newest entries of some keys."""
+        self._state[stream].update(state)
+
+    async def beat(self, stream: str, heartbeat: Heartbeat) -> None:
+        """Leave the writer's heartbeat."""
+        self._beats[stream] = heartbeat
+
+    async def heartbeat(self, stream: str) -> Heartbeat | None:
+        """Give the writer's last heartbeat."""
+        return self._beats.get(stream)
+
+    async def trim(self, stream: str, below: Position) -> None:
+        """Drop the entries before a position."""
+        self._entries[stream] = [entry for entry in self._entries[stream] if entry.position >= below]

@@ -1,0 +1,234 @@
+"""A running service: its database, its streams, its relay, its readers and its timers."""
+
+import asyncio
+import base64
+import hmac
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, Generic, TypeVar
+
+import httpx
+import sqlalchemy as sa
+import structlog
+from fastapi import APIRouter
+from faststream.redis import RedisBroker
+from faststream.redis.prometheus import RedisPrometheusMiddleware
+from prometheus_client import CollectorRegistry
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.contract.streams import parse_stream
+from shared.kit import directory
+from shared.kit.applying import is_transient
+from shared.kit.clock import Ids, SystemClock, full_jitter, monotonic
+from shared.kit.database import Database
+from shared.kit.errors import Transient
+from shared.kit.hears import Hears
+from shared.kit.lease import Lease
+from shared.kit.reader import StreamReader
+from shared.kit.redis_streams import RedisStreams, connect
+from shared.kit.relay import Relay
+from shared.kit.settings import Settings
+from shared.kit.streams import Entry, Position
+from shared.kit.subscriptions import Subscriptions
+from shared.kit.wake import waking
+from shared.kit.work import Works
+
+log = structlog.get_logger()
+S = TypeVar("S")
+TURN = 1.0
+
+
+@dataclass(frozen=True)
+class Timer:
+    """Something that is due again and again: the third edge beside messages and requests."""
+
+    name: str
+    every: timedelta
+    do: Callable[["Node[Any]"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What makes a service, put together in its `app.py`."""
+
+    name: str
+    store: Callable[[AsyncConnection], Any]
+    tables: sa.MetaData
+    copies: tuple[sa.Table, ...]
+    migrations: Path
+    hears: Hears
+    api: APIRouter
+    settings: type[Settings] = Settings
+    timers: tuple[Timer, ...] = ()
+    begin: Callable[["Node[Any]"], Awaitable[None]] | None = None
+    commands: Any = None
+
+
+@dataclass
+class Node(Generic[S]):
+    """One running copy of a service."""
+
+    service: Service
+    settings: Settings
+    database: Database
+    works: Works[S]
+    relay: Relay
+    lease: Lease
+    subscriptions: Subscriptions
+    registry: CollectorRegistry
+    http: httpx.AsyncClient
+    redis: Any
+    reached_redis_at: float = field(default_factory=monotonic)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the relay, the readers and the timers until the block ends."""
+        if self.service.begin is not None:
+            await self.service.begin(self)
+        tasks = [asyncio.create_task(turn) for turn in self._turns()]
+        try:
+            async with waking(self.database, self.works.told):
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+
+    def _turns(self) -> list[Coroutine[Any, Any, None]]:
+        timers = [self._again(t.name, t.every.total_seconds(), partial(t.do, self)) for t in self.service.timers]
+        housekeeping = [
+            self._again("relay", 0.0, self._relay_turn),
+            self._again("trim", 3600.0, self._trim),
+            self._read(),
+        ]
+        return [*housekeeping, *timers]
+
+    async def _again(self, name: str, every: float, do: Callable[[], Awaitable[None]]) -> None:
+        failures = 0
+        while True:
+            try:
+                await do()
+                failures = 0
+                await asyncio.sleep(every)
+            except Exception as error:
+                failures += 1
+                if is_transient(error):
+                    log.warning("turn_failed", turn=name, reason=str(error))
+                else:
+                    log.exception("turn_fault", turn=name)
+                await asyncio.sleep(0.05 + full_jitter(SystemRandom(), failures, cap=2.0))
+
+    async def _relay_turn(self) -> None:
+        """Hold the lease, check the streams, then publish whatever is told until the next turn."""
+        if not await self.lease.hold():
+            await asyncio.sleep(TURN)
+            return
+        await self.relay.check()
+        self.reached_redis_at = monotonic()
+        until = monotonic() + TURN
+        while (left := until - monotonic()) > 0:
+            self.works.told.clear()
+            if not await self.relay.step():
+                await _wait(self.works.told, left)
+
+    async def _trim(self) -> None:
+        await self.relay.trim(timedelta(days=self.settings.own_days), timedelta(days=self.settings.pub_days))
+
+    async def _read(self) -> None:
+        await self._again("read", TURN, self._start_reading)
+
+    async def _start_reading(self) -> None:
+        await self.subscriptions.start()
+        while True:
+            await self.subscriptions.sync()
+            self.reached_redis_at = monotonic()
+            await asyncio.sleep(TURN / 4)
+
+    async def _close(self) -> None:
+        await self.subscriptions.stop()
+        try:
+            await self.lease.release()
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("lease_not_released", reason=str(error))
+        await self.http.aclose()
+        await self.redis.aclose()
+        await self.database.close()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def build(service: Service, settings: Settings) -> Node[Any]:
+    """Put a running service together from its description and its settings."""
+    clock, random = SystemClock(), SystemRandom()
+    database = Database(settings.database_of(service.name))
+    works: Works[Any] = Works(database, service.store, clock, Ids(random, clock), settings)
+    redis = connect(settings.redis)
+    streams = RedisStreams(redis)
+    registry = CollectorRegistry()
+    hears = service.hears.and_also(directory.hears)
+    http = httpx.AsyncClient(timeout=10.0)
+    broker = RedisBroker(
+        settings.redis,
+        apply_types=False,
+        retry=Retry(NoBackoff(), 0),
+        logger=logging.getLogger("album.broker"),
+        log_level=logging.DEBUG,
+        middlewares=[RedisPrometheusMiddleware(registry=registry, app_name=f"album-{service.name}")],
+    )
+    backfill = log_of_the_owner(settings, http)
+    lease = Lease("relay", settings.holder_of(service.name), database, clock)
+    subscriptions = Subscriptions(
+        broker,
+        streams,
+        database,
+        hears,
+        settings,
+        clock,
+        lambda name: StreamReader(name, hears, works, streams, backfill, clock, random),
+    )
+    relay = Relay(database, streams, clock, random, lease)
+    return Node(service, settings, database, works, relay, lease, subscriptions, registry, http, redis)
+
+
+def log_of_the_owner(
+    settings: Settings, http: httpx.AsyncClient
+) -> Callable[[str, Position, int], Awaitable[list[Entry]]]:
+    """Give what fetches missing entries from the log of the service that wrote the stream."""
+
+    async def fetch(stream: str, after: Position, count: int) -> list[Entry]:
+        url = f"{settings.internal_url(parse_stream(stream).service)}/log"
+        try:
+            answer = await http.get(
+                url,
+                params={"stream": stream, "after": str(after), "count": count},
+                headers={"Authorization": f"Bearer {node_key(settings)}"},
+            )
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Transient(f"the log behind {stream} does not answer: {type(error).__name__}") from error
+        return [
+            Entry(Position.parse(one["id"]), base64.b64decode(one["p"]), bytes.fromhex(one["h"]))
+            for one in answer.json()["entries"]
+        ]
+
+    return fetch
+
+
+def node_key(settings: Settings) -> str:
+    """Give the key by which services of one node know each other; made from the node's secret, never stored."""
+    return hmac.new(settings.secret.get_secret_value().encode(), b"album/1/node", "sha256").hexdigest()

@@ -1,0 +1,176 @@
+"""The relay: numbers what was committed and brings it into Redis - again, with the same ids, when Redis lost it."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from random import Random
+
+import structlog
+
+from shared.contract.streams import parse_stream
+from shared.contract.words import Audience
+from shared.kit import outbox
+from shared.kit.clock import Clock, full_jitter
+from shared.kit.database import Database
+from shared.kit.errors import Transient
+from shared.kit.lease import Lease
+from shared.kit.streams import START, Entry, Heartbeat, Position, Streams
+
+log = structlog.get_logger()
+
+BEAT_EVERY = timedelta(seconds=30)
+
+
+class Relay:
+    """Brings one service's committed messages into the streams; the one writer of these streams."""
+
+    def __init__(self, database: Database, streams: Streams, clock: Clock, random: Random, lease: Lease) -> None:
+        self._database = database
+        self._streams = streams
+        self._clock = clock
+        self._random = random
+        self._lease = lease
+        self._published: dict[str, Position] = {}
+        self._beaten: dict[str, tuple[Position, datetime]] = {}
+        self._failures = 0
+        self.stopped: dict[str, str] = {}
+
+    async def step(self) -> bool:
+        """Number and publish one page; tell whether there may be more."""
+        async with self._database.transaction() as connection:
+            if not await self._lease.confirm(connection):
+                return False
+            numbered = await outbox.number_waiting(connection)
+        for stream, entries in numbered.items():
+            await self._publish(stream, entries)
+        return bool(numbered)
+
+    async def check(self) -> None:
+        """Compare every stream's end with our own log and refill what Redis lost; leave the heartbeats."""
+        async with self._database.reading() as connection:
+            ours = await outbox.all_heads(connection)
+        names = list(ours)
+        for stream, head in zip(names, await self._streams.heads(names), strict=True):
+            if head != ours[stream][0] or self._published.get(stream) != head:
+                await self._reconcile(stream, head, ours[stream][0])
+            await self._beat(stream, ours[stream][0])
+
+    async def trim(self, own: timedelta, pub: timedelta) -> None:
+        """Drop what is older than the retention; of a public stream the newest message of each key stays."""
+        now = self._clock.now()
+        async with self._database.reading() as connection:
+            names = list(await outbox.all_heads(connection))
+        for stream in names:
+            public = parse_stream(stream).audience is Audience.NETWORK
+            async with self._database.transaction() as connection:
+                below = await outbox.trim_log(connection, stream, now - (pub if public else own), keep_newest=public)
+            if below is not None:
+                await self._streams.trim(stream, below)
+
+    def backoff(self) -> float:
+        """Give the seconds to wait after a failure."""
+        self._failures += 1
+        return full_jitter(self._random, self._failures, cap=2.0)
+
+    async def _publish(self, stream: str, keyed: list[tuple[str, Entry]]) -> None:
+        entries = [entry for _, entry in keyed]
+        after = self._published.get(stream)
+        if stream in self.stopped:
+            return
+        if after is not None and entries[0].position.follows(after):
+            head = await self._append(stream, after, entries, dict(keyed) if _has_state(stream) else {})
+            if head == entries[-1].position:
+                self._published[stream] = head
+                self._failures = 0
+                return
+        [head] = await self._streams.heads([stream])
+        await self._reconcile(stream, head, entries[-1].position)
+
+    async def _append(self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]) -> Position:
+        try:
+            return await self._streams.append(stream, after, entries, state)
+        except Transient:
+            # The reply is lost, the entries may be there: what we believed of the stream's end holds no more.
+            self._published.pop(stream, None)
+            raise
+
+    async def _reconcile(self, stream: str, head: Position, ours: Position) -> None:
+        """Bring a stream from where Redis has it to where our log is, with the ids that it always had."""
+        if not await self._is_ours(stream, head, ours):
+            return
+        refilled = 0
+        while head < ours:
+            async with self._database.reading() as connection:
+                page = await outbox.log_after(connection, stream, head)
+            if not page:
+                break
+            end = await self._append(stream, head, page, {})
+            if end != page[-1].position:
+                raise Transient(f"{stream} moved while it was refilled")
+            head = end
+            refilled += len(page)
+        await self._refill_state(stream)
+        self._published[stream] = head
+        self._failures = 0
+        if refilled:
+            log.info("stream_refilled", stream=stream, entries=refilled, head=str(head))
+
+    async def _is_ours(self, stream: str, head: Position, ours: Position) -> bool:
+        if head > ours:
+            return self._stop(stream, f"the stream is at {head}, our log ends at {ours}: was a backup restored?")
+        if head == START:
+            return True
+        async with self._database.reading() as connection:
+            known = await outbox.hash_at(connection, stream, head)
+        stored = await self._streams.read(stream, Position(head.epoch, head.seq - 1), 1)
+        if known is not None and stored and stored[0].hash != known:
+            return self._stop(stream, f"the stream holds another message at {head} than our log: two writers?")
+        self.stopped.pop(stream, None)
+        return True
+
+    def _stop(self, stream: str, reason: str) -> bool:
+        # Writing on would make two histories of one stream: a person must decide which one is true.
+        if self.stopped.get(stream) != reason:
+            log.error("stream_stopped", stream=stream, reason=reason)
+        self.stopped[stream] = reason
+        return False
+
+    async def _refill_state(self, stream: str) -> None:
+        if not _has_state(stream):
+            return
+        async with self._database.reading() as connection:
+            newest = await outbox.newest_by_key(connection, stream)
+        there = await self._streams.state(stream)
+        missing = {key: entry for key, entry in newest.items() if there.get(key) != entry}
+        for part in _parts(missing, outbox.PAGE):
+            await self._streams.keep_state(stream, part)
+
+    async def _beat(self, stream: str, head: Position) -> None:
+        if stream in self.stopped:
+            return
+        keys, total = 0, ""
+        if _has_state(stream):
+            if not await self._wants_beat(stream, head):
+                return
+            async with self._database.reading() as connection:
+                newest = await outbox.newest_by_key(connection, stream)
+            keys, total = len(newest), outbox.digest(newest)
+            if await self._streams.state_size(stream) < keys:
+                await self._refill_state(stream)
+        await self._streams.beat(stream, Heartbeat(head, keys, total, self._clock.now().isoformat()))
+        self._beaten[stream] = (head, self._clock.now())
+
+    async def _wants_beat(self, stream: str, head: Position) -> bool:
+        # The digest reads every key: a stream that never rests gets one each half minute, not each second.
+        beaten = self._beaten.get(stream)
+        if beaten is None or await self._streams.heartbeat(stream) is None:
+            return True
+        return beaten[0] != head and self._clock.now() - beaten[1] >= BEAT_EVERY
+
+
+def _has_state(stream: str) -> bool:
+    return parse_stream(stream).audience is Audience.NETWORK
+
+
+def _parts(state: dict[str, Entry], size: int) -> Iterable[dict[str, Entry]]:
+    items = list(state.items())
+    return (dict(items[start : start + size]) for start in range(0, len(items), size))

@@ -1,0 +1,67 @@
+"""The environment variables that every service understands; a secret may also come as a file (`ALBUM_SECRET_FILE`)."""
+
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PORTS = {"members": 8101, "courses": 8102, "events": 8103, "notifications": 8104}
+
+
+class Settings(BaseSettings):
+    """What a service is told by its operator; `{service}` and `{port}` in an address are filled in."""
+
+    model_config = SettingsConfigDict(env_prefix="ALBUM_", extra="ignore")
+
+    database: str = "sqlite+aiosqlite:///var/{service}.db"
+    redis: str = "redis://127.0.0.1:6379/0"
+    host: str = "127.0.0.1"
+    port: int | None = None
+    office: str = "office"
+    hosted: str = "*"
+    secret: SecretStr = SecretStr("")
+    public_url: str = "http://127.0.0.1:{port}"
+    services: str = "http://127.0.0.1:{port}"
+    log_level: str = "INFO"
+    offer_time: timedelta = timedelta(hours=48)
+    own_days: int = 14
+    pub_days: int = 90
+    holder: str = ""
+
+    def database_of(self, service: str) -> str:
+        """Give the database URL of a service; `postgresql://` means asyncpg, `sqlite://` means aiosqlite."""
+        url = self.database.format(service=service)
+        for bare, full in (("postgresql://", "postgresql+asyncpg://"), ("sqlite://", "sqlite+aiosqlite://")):
+            if url.startswith(bare):
+                url = full + url.removeprefix(bare)
+        return url
+
+    def port_of(self, service: str) -> int:
+        """Give the port on which a service listens."""
+        return self.port or PORTS[service]
+
+    def internal_url(self, service: str) -> str:
+        """Give the address at which the other services of the node find a service."""
+        return self.services.format(service=service, port=PORTS[service])
+
+    def link_url(self, service: str) -> str:
+        """Give the address at which participants reach the small pages of a service."""
+        return self.public_url.format(service=service, port=PORTS[service])
+
+    def holder_of(self, service: str) -> str:
+        """Name this process for leases: a restart on the same host and port follows itself at once."""
+        return self.holder or f"{socket.gethostname()}:{self.port_of(service)}"
+
+    def hosts(self, institution: str) -> bool:
+        """Tell whether the node hosts an institution; `*` stands for all it hears of."""
+        return self.hosted == "*" or institution in self.hosted.split(",")
+
+
+def secrets_from_files() -> None:
+    """Take `ALBUM_X` from the file that `ALBUM_X_FILE` names, as Docker and systemd hand out secrets."""
+    for name, path in list(os.environ.items()):
+        if name.startswith("ALBUM_") and name.endswith("_FILE"):
+            os.environ.setdefault(name.removesuffix("_FILE"), Path(path).read_text("utf-8").strip())

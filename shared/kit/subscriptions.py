@@ -1,0 +1,166 @@
+"""FastStream subscribers, one for each stream that the service reads; they hand entries to the stream's reader."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from faststream.redis import RedisBatchStreamMessage, RedisBroker, StreamSub
+from faststream.redis.message import FAKE_CONSUMER
+
+from shared.contract.catalogue import CATALOGUE
+from shared.kit.clock import Clock
+from shared.kit.database import Database
+from shared.kit.directory import known_institutions
+from shared.kit.errors import Transient
+from shared.kit.hears import Hears
+from shared.kit.reader import PAGE, StreamReader
+from shared.kit.redis_streams import entries_from
+from shared.kit.settings import Settings
+from shared.kit.streams import START, Position, Streams
+from shared.kit.tables import cursor, parked
+
+log = structlog.get_logger()
+
+# XREAD blocks on the server and wakes at once; this only bounds how long a silent connection stays unnoticed.
+BLOCK_MS = 2000
+STUCK = timedelta(seconds=2)
+
+
+@dataclass
+class Lag:
+    """How far a stream's reader is behind: in messages, and since when it has not moved."""
+
+    messages: int
+    seconds: float
+
+
+class Subscriptions:
+    """Keeps one subscriber for every stream to be read, and helps the readers that fell behind."""
+
+    def __init__(
+        self,
+        broker: RedisBroker,
+        streams: Streams,
+        database: Database,
+        hears: Hears,
+        settings: Settings,
+        clock: Clock,
+        make: Callable[[str], StreamReader],
+    ) -> None:
+        self._broker = broker
+        self._streams = streams
+        self._database = database
+        self._hears = hears
+        self._settings = settings
+        self._clock = clock
+        self._make = make
+        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._helping: dict[str, asyncio.Task[None]] = {}
+        self.readers: dict[str, StreamReader] = {}
+        self.lags: dict[str, Lag] = {}
+
+    async def start(self) -> None:
+        """Connect, and take up again what an earlier release did not understand."""
+        await self._broker.connect()
+        async with self._database.transaction() as connection:
+            known = parked.c.type.in_(CATALOGUE)
+            await connection.execute(
+                sa.update(parked)
+                .where(parked.c.code == "unknown_type", parked.c.state == "parked", known)
+                .values(state="retry")
+            )
+
+    async def sync(self) -> None:
+        """Subscribe to the streams of institutions that joined, and look after every reader."""
+        async with self._database.reading() as connection:
+            institutions = await known_institutions(connection)
+        wanted = self._hears.streams(institutions, self._settings.office, self._settings.hosts)
+        for name in sorted(wanted - self.readers.keys() - self._opening.keys()):
+            self._opening[name] = asyncio.create_task(self._open(name))
+        await self._look_after()
+
+    async def stop(self) -> None:
+        """Stop reading; what was not committed comes again."""
+        for task in (*self._opening.values(), *self._helping.values()):
+            task.cancel()
+        await self._broker.stop()
+
+    async def _open(self, name: str) -> None:
+        reader = self._make(name)
+        try:
+            await reader.catch_up()
+            subscriber = self._broker.subscriber(
+                stream=StreamSub(
+                    name,
+                    last_id=str(reader.position or START),
+                    batch=True,
+                    max_records=PAGE,
+                    polling_interval=BLOCK_MS,
+                ),
+                parser=_as_it_came,
+                decoder=_raw,
+                title=name,
+            )
+            subscriber(_handler(reader))
+            await subscriber.start()
+            self.readers[name] = reader
+        except (Transient, OSError, TimeoutError, sa.exc.SQLAlchemyError) as error:
+            log.warning("stream_not_opened", stream=name, reason=str(error))
+        finally:
+            self._opening.pop(name, None)
+
+    async def _look_after(self) -> None:
+        names = list(self.readers)
+        heads = dict(zip(names, await self._streams.heads(names), strict=True))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(sa.select(cursor.c.stream, cursor.c.epoch, cursor.c.seq))
+            stored = {row.stream: Position(row.epoch, row.seq) for row in rows}
+            retries = await connection.execute(sa.select(parked.c.stream).distinct().where(parked.c.state == "retry"))
+            to_retry = set(retries.scalars())
+        for name, reader in self.readers.items():
+            self._measure(name, reader, heads[name])
+            if name in to_retry:
+                self._help(name, reader.retry_parked)
+            elif stored.get(name) != reader.position or self._is_stuck(reader, heads[name]):
+                self._help(name, reader.catch_up)
+
+    def _measure(self, name: str, reader: StreamReader, head: Position) -> None:
+        at = reader.position or START
+        behind = max(0, head.seq - at.seq) if head.epoch == at.epoch else int(head > at)
+        waited = (self._clock.now() - reader.moved_at).total_seconds() if behind else 0.0
+        self.lags[name] = Lag(behind, waited)
+
+    def _is_stuck(self, reader: StreamReader, head: Position) -> bool:
+        return head > (reader.position or START) and self._clock.now() - reader.moved_at > STUCK
+
+    def _help(self, name: str, help_: Callable[[], Awaitable[None]]) -> None:
+        if name not in self._helping:
+            self._helping[name] = asyncio.create_task(self._helped(name, help_))
+
+    async def _helped(self, name: str, help_: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await help_()
+        except (Transient, OSError, TimeoutError, sa.exc.SQLAlchemyError) as error:
+            log.warning("stream_behind", stream=name, reason=str(error))
+        finally:
+            self._helping.pop(name, None)
+
+
+def _handler(reader: StreamReader) -> Callable[[Any], Awaitable[None]]:
+    async def take(raw: Any) -> None:
+        # Returns only when the batch is committed: FastStream's position in memory must not run ahead of SQL.
+        await reader.take(entries_from(zip(raw["message_ids"], raw["data"], strict=True)))
+
+    return take
+
+
+async def _as_it_came(raw: Any) -> RedisBatchStreamMessage:
+    return RedisBatchStreamMessage(raw_message=raw, body=raw, consumer=FAKE_CONSUMER, group=None)
+
+
+async def _raw(message: Any) -> Any:
+    return message.raw_message

@@ -1,0 +1,94 @@
+"""The unit of work: a handler's changes and its messages, kept together or not at all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.contract.envelope import Message, encode
+from shared.contract.streams import stream_for
+from shared.kit.clock import Clock, Ids
+from shared.kit.database import Database
+from shared.kit.settings import Settings
+from shared.kit.tables import outbox
+
+S = TypeVar("S")
+
+
+@dataclass
+class Work(Generic[S]):
+    """What a handler works with: the store to read and keep, `tell` to speak, the moment, new ids, the settings."""
+
+    store: S
+    connection: AsyncConnection
+    now: datetime
+    ids: Ids
+    settings: Settings
+    _told: list[dict[str, Any]] = field(default_factory=list)
+
+    def tell(self, *messages: Message) -> None:
+        """Say something to others once the changes are kept; raises MessageRefused above the limits."""
+        for message in messages:
+            payload = encode(message, id=self.ids.new("msg"), time=self.now)
+            self._told.append(
+                {
+                    "stream": stream_for(message),
+                    "key": message.key,
+                    "type": message.type,
+                    "payload": payload,
+                    "told_at": self.now,
+                }
+            )
+
+    async def keep_told(self) -> bool:
+        """Write what was told into the outbox, in this transaction; tell whether there was anything."""
+        if not self._told:
+            return False
+        await self.connection.execute(sa.insert(outbox), self._told)
+        if self.connection.dialect.name == "postgresql":
+            await self.connection.execute(sa.text("NOTIFY album_outbox"))
+        self._told.clear()
+        return True
+
+    def mark(self) -> int:
+        """Remember how much has been told, to take back what a failed part said."""
+        return len(self._told)
+
+    def take_back(self, mark: int) -> None:
+        """Forget what was told since the mark."""
+        del self._told[mark:]
+
+
+class Works(Generic[S]):
+    """Opens units of work on a service's database; the edge owns the transaction, handlers never commit."""
+
+    def __init__(
+        self, database: Database, store: Callable[[AsyncConnection], S], clock: Clock, ids: Ids, settings: Settings
+    ) -> None:
+        self.database = database
+        self.clock = clock
+        self.ids = ids
+        self.settings = settings
+        self.told = asyncio.Event()
+        self._store = store
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[Work[S]]:
+        """Open a unit of work: all of it is kept at the end, or nothing."""
+        async with self.database.transaction() as connection:
+            work = Work(self._store(connection), connection, self.clock.now(), self.ids, self.settings)
+            yield work
+            told = await work.keep_told()
+        if told:
+            self.told.set()
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[S]:
+        """Open a store that only reads."""
+        async with self.database.reading() as connection:
+            yield self._store(connection)
