@@ -44,7 +44,7 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self._writer = asyncio.Lock()
-        self.engine = _sqlite_engine(url) if self.is_sqlite else create_async_engine(url, pool_size=10, max_overflow=20)
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -66,11 +66,16 @@ class Database:
         await self.engine.dispose()
 
 
+def _postgres_engine(url: str) -> AsyncEngine:
+    return create_async_engine(url, pool_size=10, max_overflow=20, hide_parameters=True)
+
+
 def _sqlite_engine(url: str) -> AsyncEngine:
     path = sa.make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url)
+    # Errors are logged, and bound values may be somebody's address: they stay out of every error's text.
+    engine = create_async_engine(url, hide_parameters=True)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:

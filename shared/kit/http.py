@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contract.envelope import MessageRefused
-from shared.contract.words import InstitutionState
+from shared.contract.words import InstitutionState, Slug
 from shared.kit import health, outbox
 from shared.kit.applying import is_transient
 from shared.kit.directory import Key, find_key
@@ -61,6 +61,7 @@ _TITLES = {
     409: "Conflict",
     413: "Too large",
     422: "Does not fit",
+    429: "Too many",
     500: "Fault of the service",
     503: "Unavailable",
 }
@@ -109,6 +110,25 @@ WriteKey = Annotated[Key, Depends(caller("write"))]
 OfficeKey = Annotated[Key, Depends(caller("office"))]
 
 _kit = APIRouter()
+
+
+class KeyReport(BaseModel):
+    """What an API key opens at this service."""
+
+    key_id: str
+    institution: str
+    scopes: tuple[str, ...]
+    state: InstitutionState | None
+    may_write: bool
+
+
+@_kit.get("/institutions/{institution}/key", tags=["key"], responses=ANSWERS)
+async def show_key(institution: Annotated[Slug, Path()], key: ReadKey) -> KeyReport:
+    """Tell what the caller's key opens, and whether this service knows the institution as active yet."""
+    may_write = "write" in key.scopes and key.state is InstitutionState.ACTIVE
+    return KeyReport(
+        key_id=key.key_id, institution=key.institution, scopes=key.scopes, state=key.state, may_write=may_write
+    )
 
 
 @_kit.get("/health/live", tags=["health"])

@@ -17,11 +17,13 @@ class MemoryStreams:
         self._state: dict[str, dict[str, Entry]] = defaultdict(dict)
         self._beats: dict[str, Heartbeat] = {}
 
-    async def append(self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]) -> Position:
-        """Append the entries, only if the stream ends at `after`; give its end."""
+    async def append(
+        self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+    ) -> Position | None:
+        """Append the entries and give the new end; None where the stream does not end at `after`."""
         [head] = await self.heads([stream])
         if head != after:
-            return head
+            return None
         self._entries[stream] += entries
         self._state[stream].update(state)
         return entries[-1].position

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -48,7 +47,6 @@ class StreamReader:
     ) -> None:
         self.stream = stream
         self.position: Position | None = None
-        self.moved_at: datetime = clock.now()
         self.failing: str | None = None
         self._works = works
         self._streams = streams
@@ -110,22 +108,17 @@ class StreamReader:
         async with self._works.database.reading() as connection:
             row = (await connection.execute(sa.select(cursor).where(cursor.c.stream == self.stream))).first()
         if row is not None:
-            self._stand_at(Position(row.epoch, row.seq))
+            self.position = Position(row.epoch, row.seq)
             self._attempts, self._careful = row.attempts, Position(row.careful_epoch, row.careful_seq)
         elif self._public:
             await self._load_snapshot()
         else:
             await self._begin_at(START)
 
-    def _stand_at(self, position: Position) -> None:
-        if position != self.position:
-            self.moved_at = self._clock.now()
-        self.position = position
-
     async def _begin_at(self, position: Position) -> None:
         async with self._works.database.transaction() as connection:
             await _set_cursor(connection, self.stream, position)
-        self._stand_at(position)
+        self.position = position
 
     async def _load_snapshot(self) -> None:
         """Note the end, load the newest message of every key, stand at the noted end; versions guard each row."""
@@ -184,7 +177,7 @@ class StreamReader:
             else:
                 await self._applier.apply(batch, work)
             await self._move_cursor(work.connection, batch[-1].position)
-        self._stand_at(batch[-1].position)
+        self.position = batch[-1].position
         self._attempts = 1 if self._at < self._careful else 0
         self._counted = None
 

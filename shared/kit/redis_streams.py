@@ -22,7 +22,7 @@ if not info.err then
     if info[i] == 'last-generated-id' then head = info[i + 1] end
   end
 end
-if head ~= ARGV[1] then return head end
+if head ~= ARGV[1] then return false end
 local entries = tonumber(ARGV[2])
 for i = 0, entries - 1 do
   local at = 3 + 3 * i
@@ -47,15 +47,17 @@ class RedisStreams:
         self._redis = client
         self._append = client.register_script(_APPEND)
 
-    async def append(self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]) -> Position:
-        """Append the entries and keep the newest of each key, only if the stream ends at `after`; give its end."""
+    async def append(
+        self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+    ) -> Position | None:
+        """Append the entries and keep the newest of each key; None, and nothing done, if the stream ends elsewhere."""
         arguments: list[Any] = [str(after), len(entries)]
         for entry in entries:
             arguments += [str(entry.position), entry.payload, entry.hash]
         for key, entry in state.items():
             arguments += [key, _pack(entry)]
         head = await _asked(self._append(keys=[stream, f"{stream}:state"], args=arguments))
-        return Position.parse(head)
+        return None if head is None else Position.parse(head)
 
     async def heads(self, streams: list[str]) -> list[Position]:
         """Give the last position of each stream; START where there is nothing."""

@@ -73,19 +73,21 @@ class Relay:
 
     async def _publish(self, stream: str, keyed: list[tuple[str, Entry]]) -> None:
         entries = [entry for _, entry in keyed]
-        after = self._published.get(stream)
+        after = self._published.get(stream, START)
         if stream in self.stopped:
             return
-        if after is not None and entries[0].position.follows(after):
+        if entries[0].position.follows(after):
             head = await self._append(stream, after, entries, dict(keyed) if _has_state(stream) else {})
-            if head == entries[-1].position:
+            if head is not None:
                 self._published[stream] = head
                 self._failures = 0
                 return
         [head] = await self._streams.heads([stream])
         await self._reconcile(stream, head, entries[-1].position)
 
-    async def _append(self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]) -> Position:
+    async def _append(
+        self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+    ) -> Position | None:
         try:
             return await self._streams.append(stream, after, entries, state)
         except Transient:
@@ -104,7 +106,7 @@ class Relay:
             if not page:
                 break
             end = await self._append(stream, head, page, {})
-            if end != page[-1].position:
+            if end is None:
                 raise Transient(f"{stream} moved while it was refilled")
             head = end
             refilled += len(page)

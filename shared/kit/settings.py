@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     redis: str = "redis://127.0.0.1:6379/0"
     host: str = "127.0.0.1"
     port: int | None = None
+    ports: dict[str, int] = PORTS
     office: str = "office"
     hosted: str = "*"
     secret: SecretStr = SecretStr("")
@@ -41,15 +42,15 @@ class Settings(BaseSettings):
 
     def port_of(self, service: str) -> int:
         """Give the port on which a service listens."""
-        return self.port or PORTS[service]
+        return self.port or self.ports[service]
 
     def internal_url(self, service: str) -> str:
         """Give the address at which the other services of the node find a service."""
-        return self.services.format(service=service, port=PORTS[service])
+        return self.services.format(service=service, port=self.ports[service])
 
     def link_url(self, service: str) -> str:
         """Give the address at which participants reach the small pages of a service."""
-        return self.public_url.format(service=service, port=PORTS[service])
+        return self.public_url.format(service=service, port=self.ports[service])
 
     def holder_of(self, service: str) -> str:
         """Name this process for leases: a restart on the same host and port follows itself at once."""

@@ -56,8 +56,10 @@ def chain(previous: bytes, stream: str, position: Position, payload: bytes) -> b
 class Streams(Protocol):
     """The fast lane between services; Redis in life, a dictionary under simulation."""
 
-    async def append(self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]) -> Position:
-        """Append the entries and keep the newest of each key, only if the stream ends at `after`; give its end."""
+    async def append(
+        self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+    ) -> Position | None:
+        """Append the entries and keep the newest of each key; None, and nothing done, if the stream ends elsewhere."""
         ...
 
     async def heads(self, streams: list[str]) -> list[Position]:

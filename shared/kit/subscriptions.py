@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +12,10 @@ from faststream.redis import RedisBatchStreamMessage, RedisBroker, StreamSub
 from faststream.redis.message import FAKE_CONSUMER
 
 from shared.contract.catalogue import CATALOGUE
+from shared.kit.applying import is_transient
 from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.directory import known_institutions
-from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.reader import PAGE, StreamReader
 from shared.kit.redis_streams import entries_from
@@ -27,14 +27,16 @@ log = structlog.get_logger()
 
 # XREAD blocks on the server and wakes at once; this only bounds how long a silent connection stays unnoticed.
 BLOCK_MS = 2000
-STUCK = timedelta(seconds=2)
+STUCK = 2.0
 
 
 @dataclass
 class Lag:
-    """How far a stream's reader is behind: in messages, and since when it has not moved."""
+    """How far a stream's reader is behind: in messages, and for how many seconds it has not moved."""
 
     messages: int
+    at: Position
+    since: datetime
     seconds: float
 
 
@@ -108,8 +110,8 @@ class Subscriptions:
             subscriber(_handler(reader))
             await subscriber.start()
             self.readers[name] = reader
-        except (Transient, OSError, TimeoutError, sa.exc.SQLAlchemyError) as error:
-            log.warning("stream_not_opened", stream=name, reason=str(error))
+        except Exception as error:
+            _report("stream_not_opened", name, error)
         finally:
             self._opening.pop(name, None)
 
@@ -121,21 +123,20 @@ class Subscriptions:
             stored = {row.stream: Position(row.epoch, row.seq) for row in rows}
             retries = await connection.execute(sa.select(parked.c.stream).distinct().where(parked.c.state == "retry"))
             to_retry = set(retries.scalars())
-        for name, reader in self.readers.items():
-            self._measure(name, reader, heads[name])
+        for name, head in heads.items():
+            reader = self.readers[name]
+            self._measure(name, reader.position or START, head)
             if name in to_retry:
                 self._help(name, reader.retry_parked)
-            elif stored.get(name) != reader.position or self._is_stuck(reader, heads[name]):
+            elif stored.get(name) != reader.position or self.lags[name].seconds > STUCK:
                 self._help(name, reader.catch_up)
 
-    def _measure(self, name: str, reader: StreamReader, head: Position) -> None:
-        at = reader.position or START
+    def _measure(self, name: str, at: Position, head: Position) -> None:
         behind = max(0, head.seq - at.seq) if head.epoch == at.epoch else int(head > at)
-        waited = (self._clock.now() - reader.moved_at).total_seconds() if behind else 0.0
-        self.lags[name] = Lag(behind, waited)
-
-    def _is_stuck(self, reader: StreamReader, head: Position) -> bool:
-        return head > (reader.position or START) and self._clock.now() - reader.moved_at > STUCK
+        before = self.lags.get(name)
+        still = before is not None and before.at == at and before.messages > 0
+        since = before.since if before and still else self._clock.now()
+        self.lags[name] = Lag(behind, at, since, (self._clock.now() - since).total_seconds() if behind else 0.0)
 
     def _help(self, name: str, help_: Callable[[], Awaitable[None]]) -> None:
         if name not in self._helping:
@@ -144,10 +145,17 @@ class Subscriptions:
     async def _helped(self, name: str, help_: Callable[[], Awaitable[None]]) -> None:
         try:
             await help_()
-        except (Transient, OSError, TimeoutError, sa.exc.SQLAlchemyError) as error:
-            log.warning("stream_behind", stream=name, reason=str(error))
+        except Exception as error:
+            _report("stream_behind", name, error)
         finally:
             self._helping.pop(name, None)
+
+
+def _report(event: str, stream: str, error: Exception) -> None:
+    if is_transient(error):
+        log.warning(event, stream=stream, reason=str(error))
+    else:
+        log.error(event, stream=stream, exc_info=error)
 
 
 def _handler(reader: StreamReader) -> Callable[[Any], Awaitable[None]]:

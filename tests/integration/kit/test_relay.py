@@ -169,7 +169,7 @@ async def test_a_lost_reply_doubles_nothing(sample: Sample) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(sample.streams, name)
 
-        async def append(self, *args: object) -> Position:
+        async def append(self, *args: object) -> Position | None:
             end = await sample.streams.append(*args)  # type: ignore[arg-type]
             if self.losing:
                 self.losing = False
