@@ -1,0 +1,262 @@
+"""What can be asked of members over HTTP: the office's decisions, profiles, projects, the picture of the network."""
+
+import secrets
+from datetime import date
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from services.members.domain.key import Scope
+from services.members.handlers import institutions, keys, projects
+from shared.contract.members import InstitutionPicture, ProjectPicture
+from shared.contract.words import (
+    District,
+    FieldOfAction,
+    Id,
+    InstitutionState,
+    Language,
+    Line,
+    ProjectState,
+    Prose,
+    Quarter,
+    Slug,
+)
+from shared.kit.http import OfficeKey, WriteKey, node_of
+
+router = APIRouter()
+
+SlugInPath = Annotated[Slug, Path()]
+ProjectId = Annotated[Id, Path()]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+_HERE = ZoneInfo("Europe/Berlin")
+
+
+class Body(BaseModel):
+    """What is sent; a field that nobody knows is a mistake of the sender."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProfileBody(Body):
+    """What an institution says of itself; fields that are not sent stay as they are."""
+
+    name: Line | None = None
+    about: Prose | None = None
+    website: HttpUrl | None = None
+    fields_of_action: Annotated[tuple[FieldOfAction, ...], Field(max_length=9)] = ()
+    languages: Annotated[tuple[Language, ...], Field(max_length=50)] = ()
+    district: District | None = None
+    quarter: Quarter | None = None
+
+
+class ApplicationBody(ProfileBody):
+    """An institution that asks to join."""
+
+    slug: Slug
+    name: Line
+
+
+class StatuteBody(Body):
+    """A version of the statute; without a date it is accepted today."""
+
+    version: Line
+    accepted_on: date | None = None
+
+
+class KeyBody(Body):
+    """What a key shall open."""
+
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3)]
+
+
+class KeyIssuedOut(BaseModel):
+    """An API key, shown this once."""
+
+    key_id: Id
+    institution: Slug
+    scopes: tuple[Scope, ...]
+    key: str
+
+
+class ProjectChangeBody(Body):
+    """What changes of a project; fields that are not sent stay as they are."""
+
+    title: Line | None = None
+    field_of_action: FieldOfAction | None = None
+    programme: Line | None = None
+    partners: Annotated[tuple[Line, ...], Field(max_length=50)] = ()
+    starts_on: date | None = None
+    ends_on: date | None = None
+
+
+class ProjectBody(ProjectChangeBody):
+    """A project as it is planned."""
+
+    title: Line
+    field_of_action: FieldOfAction
+    starts_on: date
+
+
+class InstitutionsPage(BaseModel):
+    """Institutions by slug; `next` goes into `after` for more, and is null at the end."""
+
+    items: list[InstitutionPicture]
+    next: str | None
+
+
+class ProjectSeen(BaseModel):
+    """A project and the institution that runs it."""
+
+    institution: str
+    project: ProjectPicture
+
+
+class ProjectsPage(BaseModel):
+    """Projects, oldest first; `next` goes into `after` for more, and is null at the end."""
+
+    items: list[ProjectSeen]
+    next: str | None
+
+
+@router.post("/institutions", status_code=201, tags=["office"])
+async def apply(body: ApplicationBody, request: Request, key: OfficeKey) -> InstitutionPicture:
+    """Take note that an institution asks to join."""
+    async with node_of(request).works() as work:
+        profile = body.model_dump(exclude_unset=True, exclude={"slug"})
+        return (await institutions.apply(body.slug, profile, work)).picture
+
+
+@router.post("/institutions/{slug}/admit", tags=["office"])
+async def admit(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+    """Admit an institution that applied."""
+    return await _moved(slug, InstitutionState.ADMITTED, request)
+
+
+@router.post("/institutions/{slug}/activate", tags=["office"])
+async def activate(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+    """Have an institution take part, for the first time or again."""
+    return await _moved(slug, InstitutionState.ACTIVE, request)
+
+
+@router.post("/institutions/{slug}/suspend", tags=["office"])
+async def suspend(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+    """Suspend an institution: it may not publish until it is active again."""
+    return await _moved(slug, InstitutionState.SUSPENDED, request)
+
+
+@router.post("/institutions/{slug}/leave", tags=["office"])
+async def leave(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+    """Note that an institution left the network."""
+    return await _moved(slug, InstitutionState.LEFT, request)
+
+
+@router.post("/institutions/{slug}/keys", status_code=201, tags=["office"])
+async def issue_key(slug: SlugInPath, body: KeyBody, request: Request, key: OfficeKey) -> KeyIssuedOut:
+    """Issue an API key for an institution and show it, this once: only its SHA-256 is kept."""
+    async with node_of(request).works() as work:
+        issued, secret = await keys.issue(slug, body.scopes, secrets.token_urlsafe(32), work)
+    return KeyIssuedOut(key_id=issued.key_id, institution=issued.institution, scopes=tuple(issued.scopes), key=secret)
+
+
+@router.patch("/institutions/{institution}/profile", tags=["institution"])
+async def change_profile(
+    institution: SlugInPath, body: ProfileBody, request: Request, key: WriteKey
+) -> InstitutionPicture:
+    """Change what an institution says of itself; fields that are not sent stay as they are."""
+    async with node_of(request).works() as work:
+        return (await institutions.change_profile(institution, body.model_dump(exclude_unset=True), work)).picture
+
+
+@router.post("/institutions/{institution}/statute", tags=["institution"])
+async def accept_statute(
+    institution: SlugInPath, body: StatuteBody, request: Request, key: WriteKey
+) -> InstitutionPicture:
+    """Accept a version of the statute."""
+    async with node_of(request).works() as work:
+        on = body.accepted_on or work.now.astimezone(_HERE).date()
+        return (await institutions.accept_statute(institution, body.version, on, work)).picture
+
+
+@router.post("/institutions/{institution}/projects", status_code=201, tags=["projects"])
+async def plan_project(institution: SlugInPath, body: ProjectBody, request: Request, key: WriteKey) -> ProjectPicture:
+    """Plan a project."""
+    async with node_of(request).works() as work:
+        return (await projects.plan(institution, body.model_dump(exclude_unset=True), work)).picture
+
+
+@router.patch("/institutions/{institution}/projects/{project_id}", tags=["projects"])
+async def change_project(
+    institution: SlugInPath, project_id: ProjectId, body: ProjectChangeBody, request: Request, key: WriteKey
+) -> ProjectPicture:
+    """Change what is said of a project; fields that are not sent stay as they are."""
+    async with node_of(request).works() as work:
+        return (await projects.change(institution, project_id, body.model_dump(exclude_unset=True), work)).picture
+
+
+@router.post("/institutions/{institution}/projects/{project_id}/start", tags=["projects"])
+async def start_project(
+    institution: SlugInPath, project_id: ProjectId, request: Request, key: WriteKey
+) -> ProjectPicture:
+    """Start a planned project."""
+    async with node_of(request).works() as work:
+        return (await projects.move(institution, project_id, ProjectState.RUNNING, work)).picture
+
+
+@router.post("/institutions/{institution}/projects/{project_id}/end", tags=["projects"])
+async def end_project(
+    institution: SlugInPath, project_id: ProjectId, request: Request, key: WriteKey
+) -> ProjectPicture:
+    """End a running project."""
+    async with node_of(request).works() as work:
+        return (await projects.move(institution, project_id, ProjectState.ENDED, work)).picture
+
+
+@router.get("/institutions", tags=["network"])
+async def list_institutions(
+    request: Request,
+    field_of_action: FieldOfAction | None = None,
+    state: InstitutionState | None = None,
+    after: Annotated[Slug | None, Query()] = None,
+    limit: Limit = 50,
+) -> InstitutionsPage:
+    """Give the institutions of the network, as the office told of them."""
+    async with node_of(request).works.looking() as store:
+        found = await store.network_institutions(field=field_of_action, state=state, after=after or "", limit=limit + 1)
+    more = len(found) > limit
+    return InstitutionsPage(items=found[:limit], next=found[limit - 1].slug if more else None)
+
+
+@router.get("/institutions/{slug}", tags=["network"])
+async def show_institution(slug: SlugInPath, request: Request) -> InstitutionPicture:
+    """Give one institution, as the office told of it."""
+    async with node_of(request).works.looking() as store:
+        picture: InstitutionPicture = await store.network_institution(slug)
+        return picture
+
+
+@router.get("/projects", tags=["network"])
+async def list_projects(
+    request: Request,
+    field_of_action: FieldOfAction | None = None,
+    institution: Annotated[Slug | None, Query()] = None,
+    state: ProjectState | None = None,
+    after: Annotated[str, Query(max_length=200, description="Where the page before ended: its `next`")] = "",
+    limit: Limit = 50,
+) -> ProjectsPage:
+    """Give the projects of the network, as their institutions told of them."""
+    async with node_of(request).works.looking() as store:
+        project_id, _, speaker = after.partition(".")
+        found = await store.network_projects(
+            field=field_of_action, owner=institution, state=state, after=(project_id, speaker), limit=limit + 1
+        )
+    items = [ProjectSeen(institution=owner, project=picture) for owner, picture in found[:limit]]
+    following = f"{items[-1].project.project_id}.{items[-1].institution}" if len(found) > limit else None
+    return ProjectsPage(items=items, next=following)
+
+
+async def _moved(slug: str, to: InstitutionState, request: Request) -> InstitutionPicture:
+    async with node_of(request).works() as work:
+        return (await institutions.move(slug, to, work)).picture

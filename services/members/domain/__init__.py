@@ -1,0 +1,1 @@
+"""What members decides, without any machinery."""

@@ -1,0 +1,1 @@
+"""What members does: read, decide, keep, tell."""
