@@ -1,0 +1,1 @@
+"""Courses: offers and runs, seats and queues, participants and their enrolments."""

@@ -1,0 +1,10 @@
+"""Requests in: what institutions, everybody, and people with a link can ask."""
+
+from fastapi import APIRouter
+
+from services.courses.api import imports, network, pages, people, places, plans
+
+router = APIRouter()
+for part in (plans, people, places, imports, network, pages):
+    # One flat list: whoever walks the routes, such as the test of keys, sees every one with its path.
+    router.routes.extend(part.router.routes)

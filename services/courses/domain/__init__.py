@@ -1,0 +1,1 @@
+"""What the courses service decides: pure rules without database, broker or clock."""

@@ -1,0 +1,1 @@
+"""What the service does: read, decide, keep, tell."""

@@ -1,0 +1,124 @@
+"""Enrolments in SQL, and the queue of a run in its order."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.courses.domain.enrolment import OPEN, Enrolment
+from services.courses.store import tables
+from shared.contract.words import EnrolmentState
+from shared.kit.errors import NotFound
+from shared.seats.rule import Priority
+
+_ENROLMENT = tuple(each.name for each in fields(Enrolment))
+_OPEN = [state.value for state in OPEN]
+t = tables.enrolment
+
+
+@dataclass(frozen=True)
+class Queued:
+    """An enrolment with its place in the queue, where it waits."""
+
+    enrolment: Enrolment
+    place_in_queue: int | None
+
+
+class EnrolmentStore:
+    """Loads and keeps enrolments."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def enrolment(self, enrolment_id: str, institution: str | None = None) -> Enrolment:
+        """Give an enrolment; raises NotFound, also where it is another institution's."""
+        query = sa.select(t).where(t.c.id == enrolment_id)
+        query = query if institution is None else query.where(t.c.institution == institution)
+        found = await self._all(query)
+        if not found:
+            raise NotFound(f"there is no enrolment '{enrolment_id}'")
+        return found[0]
+
+    async def enrolment_in(self, run_id: str, participant_id: str) -> Enrolment | None:
+        """Give a participant's enrolment in a run, whatever became of it."""
+        found = await self._all(sa.select(t).where(t.c.run_id == run_id, t.c.participant_id == participant_id))
+        return found[0] if found else None
+
+    async def enrolments(self, run_id: str, after: str, limit: int) -> list[Queued]:
+        """Give a page of a run's enrolments with their places in the queue."""
+        found = await self._all(sa.select(t).where(t.c.run_id == run_id, t.c.id > after).order_by(t.c.id).limit(limit))
+        queue = await self.queue(run_id) if any(each.state is EnrolmentState.WAITING for each in found) else {}
+        return [Queued(each, queue.get(each.id)) for each in found]
+
+    async def open_enrolments(self, run_id: str) -> list[Enrolment]:
+        """Give all enrolments of a run that have not ended, in the order in which people asked."""
+        return await self._all(sa.select(t).where(t.c.run_id == run_id, t.c.state.in_(_OPEN)).order_by(t.c.id))
+
+    async def open_enrolments_of(self, participant_id: str) -> list[Enrolment]:
+        """Give all enrolments of a participant that have not ended, in the order in which runs are locked."""
+        query = sa.select(t).where(t.c.participant_id == participant_id, t.c.state.in_(_OPEN))
+        return await self._all(query.order_by(t.c.run_id))
+
+    async def next_in_queue(self, run_id: str) -> Enrolment | None:
+        """Give whoever is next: by priority, then time, then id."""
+        found = await self._all(_queue(run_id, t).limit(1))
+        return found[0] if found else None
+
+    async def queue(self, run_id: str) -> dict[str, int]:
+        """Give the place of everybody who waits, counted from one."""
+        found = await self.connection.execute(_queue(run_id, t.c.id))
+        return {row.id: place for place, row in enumerate(found, start=1)}
+
+    async def place_in_queue(self, enrolment: Enrolment) -> int | None:
+        """Give the place of one who waits, counted from one; None for everybody else."""
+        if enrolment.state is not EnrolmentState.WAITING:
+            return None
+        turn = sa.tuple_(t.c.priority, t.c.since, t.c.id)
+        # The bound values take the columns' types: SQLite keeps moments without a zone.
+        mine = sa.tuple_(
+            sa.literal(int(enrolment.priority), t.c.priority.type),
+            sa.literal(enrolment.since, t.c.since.type),
+            sa.literal(enrolment.id, t.c.id.type),
+        )
+        before = sa.select(sa.func.count()).where(
+            t.c.run_id == enrolment.run_id, t.c.state == EnrolmentState.WAITING.value, turn < mine
+        )
+        return int((await self.connection.execute(before)).scalar_one()) + 1
+
+    async def last_in_queue(self, run_id: str) -> datetime | None:
+        """Give since when the last one waits."""
+        query = sa.select(sa.func.max(t.c.since)).where(t.c.run_id == run_id, t.c.state == EnrolmentState.WAITING.value)
+        found: datetime | None = (await self.connection.execute(query)).scalar()
+        return found
+
+    async def due_offers(self, now: datetime, limit: int) -> list[str]:
+        """Name the offered enrolments whose deadline has passed, the oldest deadline first."""
+        query = sa.select(t.c.id).where(t.c.state == sa.literal_column("'offered'"), t.c.offered_until <= now)
+        return list((await self.connection.execute(query.order_by(t.c.offered_until).limit(limit))).scalars())
+
+    async def add_enrolment(self, enrolment: Enrolment) -> None:
+        """Keep a new enrolment."""
+        await self.connection.execute(sa.insert(t), [_row(enrolment)])
+
+    async def keep_enrolment(self, enrolment: Enrolment) -> None:
+        """Keep an enrolment that is known, as it is now."""
+        await self.connection.execute(sa.update(t).where(t.c.id == enrolment.id).values(_row(enrolment)))
+
+    async def _all(self, query: sa.Select[Any]) -> list[Enrolment]:
+        return [_enrolment(row) for row in await self.connection.execute(query)]
+
+
+def _queue(run_id: str, *columns: Any) -> sa.Select[Any]:
+    waiting = sa.select(*columns).where(t.c.run_id == run_id, t.c.state == EnrolmentState.WAITING.value)
+    return waiting.order_by(t.c.priority, t.c.since, t.c.id)
+
+
+def _enrolment(row: sa.Row[Any]) -> Enrolment:
+    plain = Enrolment(**{name: row._mapping[name] for name in _ENROLMENT})
+    return replace(plain, state=EnrolmentState(row.state), priority=Priority(row.priority))
+
+
+def _row(enrolment: Enrolment) -> dict[str, Any]:
+    return {name: getattr(enrolment, name) for name in _ENROLMENT}

@@ -1,0 +1,95 @@
+"""The copies of everybody's runs in SQL."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.courses.store import tables
+from shared.contract.courses import RunMessage
+from shared.contract.words import Level, RunKind, RunState
+from shared.kit.database import upsert
+
+t = tables.network_run
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody looks for among the runs of the network."""
+
+    institution: str | None = None
+    kind: RunKind | None = None
+    level: Level | None = None
+    quarter: str | None = None
+    state: RunState | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run of some institution as it was last heard of; `picture` is the JSON of a RunPicture."""
+
+    institution: str
+    version: int
+    seen_at: datetime
+    picture: dict[str, Any]
+
+
+class NetworkStore:
+    """Loads and keeps what the network tells about runs."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def keep_seen(self, messages: Iterable[RunMessage], seen_at: datetime) -> None:
+        """Keep pictures of runs; an older version never replaces a newer one."""
+        await upsert(self.connection, t, [_row(message, seen_at) for message in messages])
+
+    async def seen(self, wanted: Wanted, after: tuple[str, str], limit: int) -> list[Seen]:
+        """Give a page of the network's runs behind a position of (run, institution)."""
+        position = sa.tuple_(t.c.run_id, t.c.institution)
+        query = sa.select(t).where(*_conditions(wanted), position > sa.tuple_(*after))
+        found = await self.connection.execute(query.order_by(t.c.run_id, t.c.institution).limit(limit))
+        return [_seen(row) for row in found]
+
+    async def seen_run(self, run_id: str) -> list[Seen]:
+        """Give what institutions tell of a run: one entry, unless somebody uses another's id."""
+        query = sa.select(t).where(t.c.run_id == run_id).order_by(t.c.institution)
+        return [_seen(row) for row in await self.connection.execute(query)]
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    for name in ("institution", "kind", "quarter", "state"):
+        value = getattr(wanted, name)
+        if value is not None:
+            conditions.append(t.c[name] == str(value))
+    if wanted.level is not None:
+        conditions.append(sa.or_(t.c.from_level == wanted.level.value, t.c.to_level == wanted.level.value))
+    if wanted.free:
+        conditions.append(t.c.free > 0)
+    return conditions
+
+
+def _row(message: RunMessage, seen_at: datetime) -> dict[str, Any]:
+    picture = message.picture
+    return {
+        "run_id": picture.run_id,
+        "institution": message.institution,
+        "version": message.version,
+        "kind": picture.kind.value,
+        "state": picture.state.value,
+        "from_level": picture.from_level,
+        "to_level": picture.to_level,
+        "quarter": picture.place.quarter,
+        "free": picture.availability.free,
+        "picture": picture.model_dump(mode="json"),
+        "seen_at": seen_at,
+    }
+
+
+def _seen(row: sa.Row[Any]) -> Seen:
+    return Seen(row.institution, row.version, row.seen_at, row.picture)
