@@ -1,0 +1,1 @@
+"""The service events: meetings in series, and who comes to them."""

@@ -1,0 +1,70 @@
+"""Who comes to an institution's meetings, for its staff."""
+
+from fastapi import APIRouter, Request
+
+from services.events.api.models import (
+    After,
+    InstitutionPath,
+    Limit,
+    ListedOut,
+    MeetingId,
+    ParticipantId,
+    RegistrationId,
+    RegistrationOut,
+    Registrations,
+)
+from services.events.handlers import erasing, seats
+from shared.kit.http import ReadKey, WriteKey, node_of
+
+router = APIRouter(prefix="/institutions/{institution}", tags=["registrations"])
+
+
+@router.get("/meetings/{meeting_id}/registrations")
+async def list_registrations(
+    institution: InstitutionPath,
+    meeting_id: MeetingId,
+    request: Request,
+    key: ReadKey,
+    after: After = "",
+    limit: Limit = 100,
+) -> Registrations:
+    """List who asked to attend a meeting."""
+    async with node_of(request).works.looking() as store:
+        await store.meeting(meeting_id, institution)
+        found = await store.registrations(meeting_id, after, limit)
+    items = [ListedOut.listed(each) for each in found]
+    return Registrations(items=items, next=items[-1].registration_id if len(items) == limit else None)
+
+
+@router.post("/registrations/{registration_id}/attended")
+async def attended(
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
+) -> RegistrationOut:
+    """Note that somebody came."""
+    async with node_of(request).works() as work:
+        return RegistrationOut.of(await seats.go_on(registration_id, institution, "attended", work))
+
+
+@router.post("/registrations/{registration_id}/no_show")
+async def no_show(
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
+) -> RegistrationOut:
+    """Note that somebody stayed away."""
+    async with node_of(request).works() as work:
+        return RegistrationOut.of(await seats.go_on(registration_id, institution, "no_show", work))
+
+
+@router.post("/registrations/{registration_id}/withdraw")
+async def withdraw(
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
+) -> RegistrationOut:
+    """Give somebody's place back; the next in the queue is offered it."""
+    async with node_of(request).works() as work:
+        return RegistrationOut.of(await seats.withdraw(registration_id, institution, work))
+
+
+@router.delete("/participants/{participant_id}", status_code=204)
+async def erase(institution: InstitutionPath, participant_id: ParticipantId, request: Request, key: WriteKey) -> None:
+    """Erase a person: their seats go to the next, the contact goes everywhere, the counts stay."""
+    async with node_of(request).works() as work:
+        await erasing.erase(participant_id, institution, work)

@@ -1,0 +1,1 @@
+"""What events does: read, decide, keep, tell."""
