@@ -1,0 +1,1 @@
+"""What notifications does: each handler reads, decides, keeps and tells."""

@@ -1,0 +1,34 @@
+"""The environment variables of notifications beside those of every service."""
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from services.notifications.handlers.smtp import Server
+from shared.kit import settings
+
+
+class Settings(settings.Settings):
+    """Where mails leave the node, and how: `ALBUM_SMTP` is host:port, `ALBUM_MAIL_FROM` the address they come from."""
+
+    smtp: str = "127.0.0.1:1025"
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["none", "starttls", "tls"] = "none"
+    smtp_connections: int = Field(default=4, ge=1, le=50)
+    smtp_patience: timedelta = timedelta(seconds=60)
+    mail_from: str = "album@localhost"
+
+    @property
+    def mail_server(self) -> Server:
+        """Give the mail server."""
+        host, _, port = self.smtp.rpartition(":")
+        return Server(
+            host=host or self.smtp,
+            port=int(port) if host else 25,
+            tls=self.smtp_tls,
+            user=self.smtp_user,
+            password=self.smtp_password.get_secret_value() if self.smtp_password else None,
+            patience=self.smtp_patience.total_seconds(),
+        )
