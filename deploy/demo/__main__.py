@@ -1,0 +1,104 @@
+"""Run the main job: `python -m deploy.demo [--file catalogue.xml] [--once] [--compose --project P --env-file F]`."""
+
+import argparse
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from deploy.demo.page import serve, snapshot
+from deploy.demo.platform import Compose, Embedded, Platform
+from deploy.demo.story import Story
+from deploy.demo.verdict import ORDER, faults
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "var" / "demo"
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Run the demo; 0 if all is as expected."""
+    options = _options()
+    platform: Embedded | Compose = Compose(options.project, options.env_file) if options.compose else Embedded(FOLDER)
+    began = time.monotonic()
+    try:
+        with console.status("starting Redis, the mail catcher and four services"):
+            platform.start()
+        return asyncio.run(_run(platform, options, began))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        platform.stop()
+
+
+async def _run(platform: Platform, options: argparse.Namespace, began: float) -> int:
+    async with httpx.AsyncClient(timeout=30) as http:
+        story = Story(platform, http, lambda line: console.print(f"  {line}"))
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("the four services start", story.ready),
+            ("the office takes institutions in", story.found_network),
+            ("an institution imports its catalogue", lambda: story.import_catalogue(options.file)),
+            ("25 people ask for 18 seats", story.fill_a_run),
+            ("two seats are freed", story.free_two_seats),
+            ("a run is cancelled", story.cancel_a_run),
+            ("meetings are published", story.publish_meetings),
+            ("everything settles", story.settle),
+        ]
+        for number, (title, step) in enumerate(steps, 1):
+            with console.status(f"{number}/{len(steps)} {title} …"):
+                await step()
+            console.print(f"[green]✓[/] {number}/{len(steps)} {title}")
+        story.figures["seconds"] = round(time.monotonic() - began, 1)
+        code = _summary(story)
+        page = await snapshot(story)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        (FOLDER / "page.html").write_text(page, "utf-8")
+        if not options.once:
+            await _show(story)
+    return code
+
+
+def _summary(story: Story) -> int:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    figures = {name: story.figures[name] for name in ORDER}
+    (FOLDER / "summary.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    for name, value in figures.items():
+        console.print(f"  {name:20} {value}")
+    wrong = faults(figures)
+    for fault in wrong:
+        console.print(f"[red]✗ {fault}[/]")
+    return 1 if wrong else 0
+
+
+async def _show(story: Story) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serve(story) as address:
+        console.print(f"\nWhat everybody sees now: [bold]{address}[/]   (Ctrl-C ends the demo)")
+        await stop.wait()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--file", type=Path, default=Path(__file__).with_name("catalogue.xml"))
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--compose", action="store_true")
+    parser.add_argument("--project", default="album")
+    parser.add_argument("--env-file", type=Path)
+    options = parser.parse_args()
+    if not options.file.is_file():
+        parser.error(f"there is no file {options.file}")
+    if options.compose:
+        options.once = True
+    return options
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
