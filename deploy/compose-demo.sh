@@ -26,6 +26,7 @@ write_env() {
     echo "ALBUM_MEMBERS_PORT=${ports[0]}"; echo "ALBUM_COURSES_PORT=${ports[1]}"; echo "ALBUM_EVENTS_PORT=${ports[2]}"
     echo "ALBUM_NOTIFICATIONS_PORT=${ports[3]}"; echo "ALBUM_MAIL_PORT=${ports[4]}"
     echo "ALBUM_VERSION=demo"
+    echo "ALBUM_OFFER_TIME=PT8S"
     if [ -n "${ALBUM_PIP_CERT:-}" ]; then echo "ALBUM_PIP_CERT=$ALBUM_PIP_CERT"; fi
   } > "$ENV_FILE"
 }

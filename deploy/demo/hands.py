@@ -19,7 +19,7 @@ class Institution:
 
     def __init__(self, slug: str, key: str, platform: Platform, http: httpx.AsyncClient) -> None:
         self.slug = slug
-        self._key = key
+        self.key = key
         self._urls = platform.urls
         self._http = http
 
@@ -27,7 +27,7 @@ class Institution:
         """Ask for something; a refusal ends the demo with the problem's own words."""
         prefix = "" if office else f"/institutions/{self.slug}"
         url = f"{self._urls[service]}{prefix}{path}"
-        headers = {"Authorization": f"Bearer {self._key}"}
+        headers = {"Authorization": f"Bearer {self.key}"}
         answer = await self._http.post(url, json=body, headers=headers, **more)
         if answer.is_error:
             raise SystemExit(f"POST {url} was refused with {answer.status_code}: {answer.text}")
@@ -36,14 +36,14 @@ class Institution:
     async def get(self, service: str, path: str) -> Any:
         """Look at something of one's own."""
         url = f"{self._urls[service]}/institutions/{self.slug}{path}"
-        answer = await self._http.get(url, headers={"Authorization": f"Bearer {self._key}"})
+        answer = await self._http.get(url, headers={"Authorization": f"Bearer {self.key}"})
         answer.raise_for_status()
         return answer.json()
 
     async def may_write(self, service: str) -> bool:
         """Tell whether the service knows the key and the institution yet."""
         url = f"{self._urls[service]}/institutions/{self.slug}/key"
-        answer = await self._http.get(url, headers={"Authorization": f"Bearer {self._key}"})
+        answer = await self._http.get(url, headers={"Authorization": f"Bearer {self.key}"})
         return answer.status_code == 200 and bool(answer.json()["may_write"])
 
 

@@ -79,7 +79,7 @@ class Story:
     async def fill_a_run(self) -> None:
         """25 people ask at once for 18 seats; 18 are enrolled, 7 wait, each gets one mail."""
         house = self.known["bildungsverein"]
-        self.run_id = await self._published_run(house, "Deutsch für den Beruf B1 > B2", SEATS, minimum=15)
+        self.run_id = await self.published_run(house, "Deutsch für den Beruf B1 > B2", SEATS, minimum=15)
         crowd = people(ASKING, "people")
         ids = await asyncio.gather(*(self._participant(house, person) for person in crowd))
         self.persons = dict(zip(ids, crowd, strict=True))
@@ -109,7 +109,7 @@ class Story:
     async def cancel_a_run(self) -> None:
         """kargah cancels a run with three people in it; each of them is told."""
         house = self.known["kargah"]
-        run_id = await self._published_run(house, "Job-BSK Pflege B1", 12, minimum=3)
+        run_id = await self.published_run(house, "Job-BSK Pflege B1", 12, minimum=3)
         crowd = people(3, "kargah")
         ids = await asyncio.gather(*(self._participant(house, person) for person in crowd))
         await asyncio.gather(*(self._ask(house, run_id, one) for one in ids))
@@ -149,7 +149,7 @@ class Story:
     async def settle(self) -> None:
         """Wait until nothing is on its way any more, and count."""
         await until("all mails have arrived", lambda: self._mails_are(MAILS))
-        await until("all streams are read", self._no_lag)
+        await until("all streams are read", self.no_lag)
         await asyncio.sleep(1.0)  # a doubled mail would come now
         enrolments = (await self.known["bildungsverein"].get("courses", f"/runs/{self.run_id}/enrolments"))["items"]
         states = Counter(one["state"] for one in enrolments)
@@ -190,7 +190,7 @@ class Story:
             if not (after := page["next"] or ""):
                 return seen if seen >= wanted else None
 
-    async def _published_run(self, house: Institution, title: str, seats: int, *, minimum: int) -> str:
+    async def published_run(self, house: Institution, title: str, seats: int, *, minimum: int) -> str:
         starts = datetime.now(UTC).replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(days=30)
         offer = await house.post("courses", "/offers", {"title": title, "kind": "deufoev_basis", "ue": 400})
         sessions = [
@@ -202,7 +202,7 @@ class Story:
         ]
         body = {
             "offer_id": offer["offer_id"],
-            "number": f"{house.slug}-1",
+            "number": f"{house.slug}-{title}",
             "sessions": sessions,
             "place": {
                 "name": "Haus der Bildung",
@@ -253,7 +253,7 @@ class Story:
         page = (await self.http.get(f"{self.platform.urls['events']}/meetings")).json()
         return len(page["items"]) >= 3 or None
 
-    async def _no_lag(self) -> bool | None:
+    async def no_lag(self) -> bool | None:
         for url in self.platform.urls.values():
             report = (await self.http.get(f"{url}/health/ready")).json()
             if not report["ready"] or any(report["streams"].values()):

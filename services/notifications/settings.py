@@ -1,12 +1,21 @@
 """The environment variables of notifications beside those of every service."""
 
 from datetime import timedelta
-from typing import Literal
+from email.utils import parseaddr
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from services.notifications.handlers.smtp import Server
 from shared.kit import settings
+
+
+def _bare_address(text: str) -> str:
+    """Give the address in `Name <address>` or in a bare one; refuse at start what no mail could be sent with."""
+    address = parseaddr(text)[1]
+    if "@" not in address or not address.isascii():
+        raise ValueError("ALBUM_MAIL_FROM must be a mail address, such as album@example.org")
+    return address
 
 
 class Settings(settings.Settings):
@@ -18,7 +27,7 @@ class Settings(settings.Settings):
     smtp_tls: Literal["none", "starttls", "tls"] = "none"
     smtp_connections: int = Field(default=4, ge=1, le=50)
     smtp_patience: timedelta = timedelta(seconds=60)
-    mail_from: str = "album@localhost"
+    mail_from: Annotated[str, AfterValidator(_bare_address)] = "album@localhost"
 
     @property
     def mail_server(self) -> Server:

@@ -14,7 +14,7 @@ PORTS = {"members": 8101, "courses": 8102, "events": 8103, "notifications": 8104
 class Settings(BaseSettings):
     """What a service is told by its operator; `{service}` and `{port}` in an address are filled in."""
 
-    model_config = SettingsConfigDict(env_prefix="ALBUM_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ALBUM_", extra="ignore", env_ignore_empty=True)
 
     database: str = "sqlite+aiosqlite:///var/{service}.db"
     redis: str = "redis://127.0.0.1:6379/0"
