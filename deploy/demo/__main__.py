@@ -26,6 +26,7 @@ def main() -> int:
     options = _options()
     platform: Embedded | Compose = Compose(options.project, options.env_file) if options.compose else Embedded(FOLDER)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end by `kill` must stop the services, too
     try:
         with console.status("starting Redis, the mail catcher and four services"):
             platform.start()

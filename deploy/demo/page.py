@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ from shared.embedded.ports import free_port
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
 _SHOWN = 60
+
+
+class _Server(uvicorn.Server):
+    """A web server that leaves Ctrl-C to the demo, which has four services to end first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
 
 
 async def snapshot(story: Story) -> str:
@@ -55,8 +64,7 @@ async def serve(story: Story) -> AsyncIterator[str]:
         return str(found.get_content()) if found else ""
 
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # the demo itself hears Ctrl-C
+    server = _Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
     task = asyncio.create_task(server.serve())
     try:
         yield f"http://127.0.0.1:{port}/"

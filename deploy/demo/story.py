@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Story:
     known: dict[str, Institution] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     run_id: str = ""
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
     enrolments: dict[str, dict[str, Any]] = field(default_factory=dict)
     persons: dict[str, Person] = field(default_factory=dict)
 
@@ -202,7 +204,7 @@ class Story:
         ]
         body = {
             "offer_id": offer["offer_id"],
-            "number": f"{house.slug}-{title}",
+            "number": f"2027-{next(self.numbers):02}",
             "sessions": sessions,
             "place": {
                 "name": "Haus der Bildung",
