@@ -1,8 +1,10 @@
 """Servers for every test that asks for one; the end of the run says what ran on what."""
 
+import os
 import secrets
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +86,36 @@ def database_url(request: pytest.FixtureRequest) -> str:
     kind = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(kind)
     return url
+
+
+# Where no redis-cli is installed, this one takes the same arguments and sends the same command by redis-py.
+REDIS_CLI = f"""#!{sys.executable}
+import sys, redis
+def say(value):
+    if isinstance(value, dict):
+        value = [part for pair in value.items() for part in pair]
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            say(part)
+    else:
+        print(value)
+assert sys.argv[1] == "-u"
+say(redis.Redis.from_url(sys.argv[2], decode_responses=True).execute_command(*sys.argv[3:]))
+"""
+
+
+@pytest.fixture
+def path_with_redis_cli(tmp_path: Path) -> str:
+    """Give a PATH on which there is a redis-cli: the machine's own, or a stand-in."""
+    path = os.environ["PATH"]
+    if shutil.which("redis-cli"):
+        STARTED.setdefault("redis-cli", Origin("redis-cli", "", "PATH"))
+        return path
+    STARTED.setdefault("redis-cli", Origin("a stand-in", redis.__version__, "redis-py"))
+    stand_in = tmp_path / "redis-cli"
+    stand_in.write_text(REDIS_CLI, "utf-8")
+    stand_in.chmod(0o755)
+    return f"{tmp_path}{os.pathsep}{path}"
 
 
 @pytest.fixture

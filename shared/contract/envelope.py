@@ -97,11 +97,18 @@ def check_limits(payload: bytes, parsed: object) -> None:
 
 
 def _deeper_than(value: object, limit: int) -> bool:
-    if isinstance(value, dict):
-        return limit == 0 or any(_deeper_than(v, limit - 1) for v in value.values() if isinstance(v, dict | list))
-    if isinstance(value, list):
-        return limit == 0 or any(_deeper_than(v, limit - 1) for v in value if isinstance(v, dict | list))
-    return False
+    """Go down level by level, all containers of a level at once: this runs for every message that is read."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one)
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return False
+    return True
 
 
 _ENVELOPE = TypeAdapter(Envelope)

@@ -189,6 +189,11 @@ def districts() -> dict[str, tuple[str, ...]]:
     return {entry["name"]: tuple(entry["stadtteile"]) for entry in document["stadtbezirke"]}
 
 
+@cache
+def _quarters() -> frozenset[str]:
+    return frozenset(quarter for quarters in districts().values() for quarter in quarters)
+
+
 def _real_district(name: str) -> str:
     if name not in districts():
         raise ValueError(f"'{name}' is not a Stadtbezirk of Hannover; known: {', '.join(districts())}")
@@ -196,7 +201,7 @@ def _real_district(name: str) -> str:
 
 
 def _real_quarter(name: str) -> str:
-    if not any(name in quarters for quarters in districts().values()):
+    if name not in _quarters():
         raise ValueError(f"'{name}' is not a Stadtteil of Hannover")
     return name
 

@@ -1,5 +1,6 @@
 """From entries to effects, inside one transaction: each message alone in a savepoint, or the newest of many at once."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from shared.contract.catalogue import find
 from shared.contract.envelope import Envelope, Message, MessageRefused, open_envelope, open_message, source_of
 from shared.contract.streams import parse_stream
 from shared.kit import parking
-from shared.kit.errors import Transient
+from shared.kit.errors import Transient, words_of
 from shared.kit.hears import Hears, Route
 from shared.kit.parking import Refusal
 from shared.kit.streams import Entry
@@ -19,19 +20,40 @@ from shared.kit.work import Work
 
 log = structlog.get_logger()
 
-_RETRY_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57014"}
+# Connection, rollback, resources, intervention, system (PostgreSQL, appendix A); lock not available, read-only.
+_RETRY_CLASSES = {"08", "40", "53", "57", "58"}
+_RETRY_STATES = {"55P03", "25006"}
+_RETRY_SQLITE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same attempt may work in a moment: lost connections, locks, deadlocks, time-outs."""
+    """Tell whether the same attempt may work in a moment: lost connections, locks, deadlocks, time-outs.
+
+    A value that does not fit and a table that is missing fail for ever, whatever class the driver gives them.
+    """
     if isinstance(error, sa.exc.DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        return (
-            error.connection_invalidated
-            or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
-            or state in _RETRY_SQLSTATES
-        )
+        return error.connection_invalidated or _may_pass(error.orig)
     return isinstance(error, Transient | OSError | TimeoutError | sa.exc.TimeoutError)
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _RETRY_SQLITE
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return state[:2] in _RETRY_CLASSES or state in _RETRY_STATES
+    # The driver itself failed: a value it cannot send stays one, a connection it lost does not.
+    lasting = ValueError | TypeError | sqlite3.ProgrammingError
+    return not (isinstance(error, lasting) or isinstance(getattr(error, "__cause__", None), lasting))
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,9 @@ class Applier:
                 return None
             message = open_message(envelope, find)
         except MessageRefused as error:
-            key = envelope.subject if envelope else f"?{entry.position}"
+            # Whoever speaks for another must not hold up that one's things either.
+            own = envelope is not None and error.code != "wrong_institution"
+            key = envelope.subject if envelope and own else f"?{entry.position}"
             return Refused(entry, key, envelope.type if envelope else None, Refusal(error.code, str(error)))
         if message.audience is not self._name.audience:
             refusal = Refusal("wrong_audience", f"'{message.type}' is not for this stream")
@@ -148,7 +172,7 @@ class Applier:
             work.take_back(mark)
             if is_transient(error):
                 raise
-            return Refusal(type(error).__name__, _sentence(error))
+            return Refusal(type(error).__name__, f"{type(error).__name__}: {words_of(error)}")
         return None
 
     async def _park(
@@ -171,10 +195,3 @@ def _groups(opened: list[Opened]) -> Iterator[tuple[Route, list[Opened]]]:
         group.append(one)
     if group:
         yield group[0].route, group
-
-
-def _sentence(error: Exception) -> str:
-    """Say what failed without the values that failed: they may be personal."""
-    if isinstance(error, sa.exc.StatementError):
-        return f"{type(error).__name__}: {type(error.orig).__name__ if error.orig else 'no cause'}"
-    return f"{type(error).__name__}: {error}"

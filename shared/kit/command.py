@@ -12,8 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shared.contract.streams import parse_stream
-from shared.contract.words import Audience
 from shared.kit import migrate, parking, tables
 from shared.kit.clock import SystemClock
 from shared.kit.database import Database
@@ -49,8 +47,10 @@ def on_database(service: Service, do: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
         database = Database(service.settings().database_of(service.name))
         try:
-            if await migrate.pending(service, database):
-                raise typer.BadParameter(f"the database of {service.name} has an old schema: run `album migrate` first")
+            if not await migrate.ready(service, database):
+                raise typer.BadParameter(
+                    f"run `album migrate` first: the database of {service.name} has another schema"
+                )
             return await do(database)
         finally:
             await database.close()
@@ -105,7 +105,7 @@ def parked_show(service: str, code: str | None = None, as_json: AsJson = False) 
 
 
 def _parked_row(row: sa.Row[Any]) -> dict[str, Any]:
-    public = parse_stream(row.stream).audience is Audience.NETWORK
+    public = row.stream.startswith("album:1:pub:")
     shown = {name: getattr(row, name) for name in ("id", "stream", "seq", "key", "type", "state", "code", "reason")}
     body = row.payload.decode("utf-8", "replace")[:500] if public else f"({len(row.payload)} bytes, own stream)"
     return {**shown, "body": body}
@@ -152,9 +152,11 @@ async def stream_rows() -> list[dict[str, Any]]:
     try:
         for name, service in services().items():
             database = Database(service.settings().database_of(name))
-            async with database.reading() as connection:
-                cursors = list(await connection.execute(sa.select(tables.cursor).order_by(tables.cursor.c.stream)))
-            await database.close()
+            try:
+                async with database.reading() as connection:
+                    cursors = list(await connection.execute(sa.select(tables.cursor).order_by(tables.cursor.c.stream)))
+            finally:
+                await database.close()
             heads = await RedisStreams(redis).heads([row.stream for row in cursors]) if cursors else []
             rows += [_stream_row(name, row, head) for row, head in zip(cursors, heads, strict=True) if head != START]
     finally:
@@ -174,10 +176,15 @@ def rebuild(service: str) -> None:
 
     async def throw_away(database: Database) -> int:
         async with database.transaction() as connection:
+            # The cursors go first: their locks hold the readers back until all of it is gone.
+            public = tables.cursor.c.stream.like("album:1:pub:%")
+            streams = (await connection.execute(sa.delete(tables.cursor).where(public))).rowcount
             for table in (*chosen.copies, tables.institution):
                 await connection.execute(sa.delete(table))
-            public = tables.cursor.c.stream.like("album:1:pub:%")
-            return (await connection.execute(sa.delete(tables.cursor).where(public))).rowcount
+            # What is parked would keep the newest state behind it; what is still bad is parked again.
+            waiting = tables.parked.c.stream.like("album:1:pub:%") & tables.parked.c.state.in_(parking.OPEN)
+            await connection.execute(sa.delete(tables.parked).where(waiting))
+            return streams
 
     console.print(f"{service}: {on_database(chosen, throw_away)} streams are read again from their snapshots")
 

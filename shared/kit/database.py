@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import from_json, to_json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-READ_ONLY = {"album_reads": True}
+# Pictures are JSON columns: writing them is a good part of what a copy costs.
+_JSON_CODEC: dict[str, Any] = {"json_serializer": lambda value: to_json(value).decode(), "json_deserializer": from_json}
+READ_ONLY: dict[str, Any] = {"album_reads": True}
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
@@ -57,7 +60,9 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection that sees one state and blocks nobody."""
         async with self.engine.connect() as connection:
-            await connection.execution_options(**READ_ONLY)
+            # PostgreSQL's default would show each statement another state.
+            options = READ_ONLY if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+            await connection.execution_options(**options)
             async with connection.begin():
                 yield connection
 
@@ -67,7 +72,8 @@ class Database:
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
-    return create_async_engine(url, pool_size=10, max_overflow=20, hide_parameters=True)
+    # Four services, and a second copy of each while a release is changed, must fit into PostgreSQL's 100 connections.
+    return create_async_engine(url, pool_size=5, max_overflow=7, hide_parameters=True, **_JSON_CODEC)
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
@@ -75,7 +81,7 @@ def _sqlite_engine(url: str) -> AsyncEngine:
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     # Errors are logged, and bound values may be somebody's address: they stay out of every error's text.
-    engine = create_async_engine(url, hide_parameters=True)
+    engine = create_async_engine(url, hide_parameters=True, **_JSON_CODEC)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:

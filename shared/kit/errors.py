@@ -1,11 +1,20 @@
 """Errors that a person can act on; expected ones carry a status and a stable code (RFC 9457)."""
 
+import sqlite3
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import sqlalchemy as sa
+from fastapi.exceptions import ValidationException
+from pydantic import ValidationError
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem, and so does everybody who reads one
     """Something that was asked cannot be done; `code` is stable, `detail` says what to do."""
 
     status = 400
     code = "bad_request"
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, detail: str, *, code: str | None = None) -> None:
         super().__init__(detail)
@@ -64,3 +73,18 @@ class Unavailable(Problem):
 
 class Transient(Exception):  # noqa: N818 - named for what it is: it goes away
     """What failed may work in a moment: wait, then try the same again."""
+
+
+def words_of(error: BaseException) -> str:
+    """Give the words of an error without the values that failed: they may be personal.
+
+    PostgreSQL quotes whole rows in its details, pydantic and FastAPI quote what was sent.
+    """
+    if isinstance(error, sa.exc.StatementError):
+        return type(error.orig).__name__ if error.orig else "no cause"
+    if isinstance(error, ValidationError | ValidationException):
+        faults = error.errors()
+        return "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['type']}" for fault in faults[:5])
+    if isinstance(error, sqlite3.Error) or getattr(error, "sqlstate", None) is not None:
+        return str(getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or "no code")
+    return str(error)

@@ -1,5 +1,6 @@
 """Health of consumers, not only of HTTP: ready means that stores answer and streams are kept up with."""
 
+import asyncio
 import os
 import sys
 import urllib.request
@@ -15,6 +16,7 @@ from shared.kit.node import Node
 
 SILENT_SECONDS = 30.0
 LATE_SECONDS = 60.0
+ANSWER_SECONDS = 4.0
 
 
 class Report(BaseModel):
@@ -29,15 +31,18 @@ async def report(node: Node[Any]) -> Report:
     """Say whether the service does its work."""
     faults = [f"{stream}: {reason}" for stream, reason in node.relay.stopped.items()]
     try:
-        async with node.database.reading() as connection:
+        async with asyncio.timeout(ANSWER_SECONDS), node.database.reading() as connection:
             await connection.execute(sa.text("SELECT 1"))
-    except (sa.exc.SQLAlchemyError, OSError) as error:
+    except Exception as error:  # whatever it is, the probe must say it and not fail itself
         faults.append(f"the database does not answer: {type(error).__name__}")
     if (silent := monotonic() - node.reached_redis_at) > SILENT_SECONDS:
         faults.append(f"Redis has not answered for {silent:.0f} seconds")
     for name, lag in node.subscriptions.lags.items():
         if lag.seconds > LATE_SECONDS:
             faults.append(f"{name}: {lag.messages} messages behind, not moved for {lag.seconds:.0f} seconds")
+    for name, seconds in node.subscriptions.waiting_to_open().items():
+        if seconds > LATE_SECONDS:
+            faults.append(f"{name}: cannot be read for {seconds:.0f} seconds; the log says why")
     streams = {name: lag.messages for name, lag in sorted(node.subscriptions.lags.items())}
     return Report(ready=not faults, faults=faults, streams=streams)
 

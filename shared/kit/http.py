@@ -2,14 +2,13 @@
 
 import base64
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -17,12 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contract.envelope import MessageRefused
 from shared.contract.words import InstitutionState, Slug
-from shared.kit import health, outbox
+from shared.kit import health, outbox, receiving
 from shared.kit.applying import is_transient
-from shared.kit.directory import Key, find_key
-from shared.kit.errors import Forbidden, Invalid, NotFound, Problem, TooLarge, Unauthorised, Unavailable
+from shared.kit.errors import Invalid, NotFound, Problem, TooLarge, Unauthorised, Unavailable
+from shared.kit.idempotency import Idempotent, Replayed, documented
+from shared.kit.keys import OfficeKey, ReadKey, WriteKey, caller, node_of
+from shared.kit.limits import Limits
+from shared.kit.matching import Matching
 from shared.kit.node import Node, node_key
 from shared.kit.streams import Position
+
+__all__ = ["OfficeKey", "ProblemDetails", "ReadKey", "WriteKey", "application", "caller", "node_of"]
 
 log = structlog.get_logger()
 
@@ -47,8 +51,10 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         403: "This is not the key's to do",
         404: "There is no such thing",
         409: "The thing is in a state in which this cannot be done",
+        412: "It has changed since the `ETag` that came as `If-Match`",
         413: "What was sent is too large",
         422: "What was sent does not fit",
+        429: "The key asks for more than its share; `Retry-After` says when to come back",
     }.items()
 }
 
@@ -59,55 +65,15 @@ _TITLES = {
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
+    412: "Has changed",
     413: "Too large",
+    415: "Of a kind that is not read",
     422: "Does not fit",
     429: "Too many",
     500: "Fault of the service",
     503: "Unavailable",
 }
 
-
-def node_of(request: Request) -> Node[Any]:
-    """Give the running service behind a request."""
-    node: Node[Any] = request.app.state.node
-    return node
-
-
-_bearer = HTTPBearer(auto_error=False, description="An API key from `album keys issue`")
-_Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-
-def caller(scope: str) -> Callable[..., Awaitable[Key]]:
-    """Demand a key with a scope; where the path names an institution, the key must be that institution's own."""
-
-    async def check(request: Request, bearer: _Bearer) -> Key:
-        if bearer is None:
-            raise Unauthorised("send an API key: 'Authorization: Bearer album_…'")
-        async with node_of(request).database.reading() as connection:
-            key = await find_key(connection, bearer.credentials)
-        if key is None:
-            raise Unauthorised("this API key is unknown or revoked")
-        _check_key(key, scope, request.path_params.get("institution"), node_of(request).settings.office)
-        return key
-
-    return check
-
-
-def _check_key(key: Key, scope: str, institution: str | None, office: str) -> None:
-    if scope == "office" and key.institution != office:
-        raise Forbidden(f"only the coordination office may do this, the key is '{key.institution}'s")
-    if scope not in key.scopes:
-        raise Forbidden(f"the key lacks the scope '{scope}'", code="scope_missing")
-    if institution is not None and institution != key.institution:
-        raise Forbidden(f"the key is '{key.institution}'s, not '{institution}'s", code="other_institution")
-    if scope == "write" and key.state is not InstitutionState.ACTIVE:
-        state = key.state.value if key.state else "not known yet"
-        raise Forbidden(f"'{key.institution}' is {state}; only an active institution publishes", code="not_active")
-
-
-ReadKey = Annotated[Key, Depends(caller("read"))]
-WriteKey = Annotated[Key, Depends(caller("write"))]
-OfficeKey = Annotated[Key, Depends(caller("office"))]
 
 _kit = APIRouter()
 
@@ -152,20 +118,22 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(node.registry), media_type="text/plain; version=0.0.4")
 
 
-@_kit.get("/log", include_in_schema=False)
+async def _only_the_node(request: Request, authorization: Annotated[str, Header()] = "") -> None:
+    """Own streams hold contacts: without the node's key nobody may know that the route exists."""
+    wanted = f"Bearer {node_key(node_of(request).settings)}"
+    if not hmac.compare_digest(authorization.encode(), wanted.encode()):
+        raise NotFound("Not Found")
+
+
+@_kit.get("/log", include_in_schema=False, dependencies=[Depends(_only_the_node)])
 async def log_behind(
     request: Request,
     stream: str,
     after: Annotated[str, Query(pattern=r"^\d{1,9}-\d{1,18}$")],
     count: Annotated[int, Query(ge=1, le=500)] = 500,
-    authorization: Annotated[str, Header()] = "",
 ) -> dict[str, Any]:
     """Give what a stream must hold behind a position, to the other services of the node."""
-    node = node_of(request)
-    # Own streams hold contacts: without the node's key nobody may know that the route exists.
-    if not hmac.compare_digest(authorization.encode(), f"Bearer {node_key(node.settings)}".encode()):
-        raise NotFound("there is nothing here")
-    async with node.database.reading() as connection:
+    async with node_of(request).database.reading() as connection:
         page = await outbox.log_after(connection, stream, Position.parse(after), count)
     return {
         "entries": [{"id": str(e.position), "p": base64.b64encode(e.payload).decode(), "h": e.hash.hex()} for e in page]
@@ -198,30 +166,67 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
+class Faults:
+    """Answers what nobody expected; a handler of `Exception` would have it logged again as a crash."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; answer 503 where asking again helps, else 500."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if scope["type"] != "http" or begun:
+                raise
+            await _on_fault(scope, error)(scope, receive, send)
+
+
 def application(node: Node[Any], **options: Any) -> FastAPI:
     """Give the web application of a service around its own routes."""
     service = node.service
     app = FastAPI(title=f"ALBuM {service.name}", version="1", **options)
     app.state.node = node
     app.include_router(_kit)
+    app.include_router(receiving.router, responses=ANSWERS)
     app.include_router(service.api, responses=ANSWERS)
+    app.state.limits = Limits(node.settings.rate, node.settings.burst)
+    app.add_middleware(Idempotent, works=node.works)
+    app.add_middleware(Matching)
+    app.add_middleware(Faults)
     app.add_middleware(BodyLimit)
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(Replayed, _on_replayed)
     app.add_exception_handler(MessageRefused, _on_refused)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_fault)
+    plain = app.openapi
+    app.openapi = lambda: documented(plain())  # type: ignore[method-assign] # FastAPI's own way to extend it
     return app
 
 
-def _problem(status: int, code: str, detail: str) -> JSONResponse:
+def _problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     body = ProblemDetails(title=_TITLES.get(status, "Problem"), status=status, code=code, detail=detail)
-    return JSONResponse(body.model_dump(), status_code=status, media_type="application/problem+json")
+    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
-    return _problem(error.status, error.code, error.detail)
+    # RFC 9110 demands that a 401 says how to come in.
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == Unauthorised.status else error.headers
+    return _problem(error.status, error.code, error.detail, headers)
+
+
+async def _on_replayed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Replayed)  # noqa: S101 - registered for this class only
+    return error.response
 
 
 async def _on_refused(_: Request, error: Exception) -> Response:
@@ -239,12 +244,13 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 async def _on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     codes = {404: "not_found", 405: "method_not_allowed", 413: TooLarge.code}
-    return _problem(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail))
+    return _problem(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail), error.headers)
 
 
-async def _on_fault(request: Request, error: Exception) -> Response:
+def _on_fault(scope: Scope, error: Exception) -> Response:
+    path = getattr(scope.get("route"), "path", "?")
     if is_transient(error):
-        log.warning("request_failed", path=request.scope.get("route_path", "?"), reason=type(error).__name__)
+        log.warning("request_failed", path=path, reason=type(error).__name__)
         return _problem(503, Unavailable.code, "the database does not answer at the moment; please try again")
-    log.error("request_fault", reason=type(error).__name__, exc_info=error)
+    log.error("request_fault", path=path, reason=type(error).__name__, exc_info=error)
     return _problem(500, "fault", "the service has a fault; the operator finds it in the log")

@@ -14,6 +14,7 @@ class MemoryStreams:
     def wipe(self) -> None:
         """Forget everything, as a Redis does whose disk is lost."""
         self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._ends: dict[str, Position] = {}
         self._state: dict[str, dict[str, Entry]] = defaultdict(dict)
         self._beats: dict[str, Heartbeat] = {}
 
@@ -25,12 +26,13 @@ class MemoryStreams:
         if head != after:
             return None
         self._entries[stream] += entries
+        self._ends[stream] = entries[-1].position
         self._state[stream].update(state)
         return entries[-1].position
 
     async def heads(self, streams: list[str]) -> list[Position]:
-        """Give the last position of each stream."""
-        return [self._entries[stream][-1].position if self._entries[stream] else START for stream in streams]
+        """Give the last position of each stream, though its entry may be trimmed."""
+        return [self._ends.get(stream, START) for stream in streams]
 
     async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
         """Give up to `count` entries behind a position."""

@@ -62,6 +62,19 @@ async def pending(service: Service, database: Database) -> bool:
     return set(current) != heads
 
 
+async def ready(service: Service, database: Database) -> bool:
+    """Tell whether the database is at the newest schema; an SQLite file that is new gets it at once."""
+    if not await pending(service, database):
+        return True
+    if not database.is_sqlite:
+        return False
+    async with database.reading() as connection:
+        if await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names()):
+            return False
+    await upgrade(service, database)
+    return True
+
+
 async def differences(service: Service, database: Database) -> list[object]:
     """Give how a migrated database differs from the tables that the code believes in; a test demands none."""
 

@@ -25,12 +25,14 @@ from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.streams import parse_stream
-from shared.kit import directory
+from shared.kit import directory, idempotency, inbox
 from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, SystemClock, full_jitter, monotonic
 from shared.kit.database import Database
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
+from shared.kit.in_streams import InStreams
+from shared.kit.inbox import Takes
 from shared.kit.lease import Lease
 from shared.kit.reader import StreamReader
 from shared.kit.redis_streams import RedisStreams, connect
@@ -70,6 +72,7 @@ class Service:
     timers: tuple[Timer, ...] = ()
     begin: Callable[["Node[Any]"], Awaitable[None]] | None = None
     commands: Any = None
+    takes: Takes | None = None
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Node(Generic[S]):
     registry: CollectorRegistry
     http: httpx.AsyncClient
     redis: Any
+    in_streams: InStreams | None = None
     reached_redis_at: float = field(default_factory=monotonic)
 
     @asynccontextmanager
@@ -110,6 +114,8 @@ class Node(Generic[S]):
             self._again("trim", 3600.0, self._trim),
             self._read(),
         ]
+        if self.in_streams is not None:
+            housekeeping.append(self._again("in_streams", TURN, self.in_streams.turn))
         return [*housekeeping, *timers]
 
     async def _again(self, name: str, every: float, do: Callable[[], Awaitable[None]]) -> None:
@@ -117,12 +123,16 @@ class Node(Generic[S]):
         while True:
             try:
                 await do()
+                if failures:
+                    log.info("turn_recovered", turn=name, failures=failures)
                 failures = 0
                 await asyncio.sleep(every)
             except Exception as error:
                 failures += 1
                 if is_transient(error):
-                    log.warning("turn_failed", turn=name, reason=str(error))
+                    # A server that is away for an hour fills no disk: the first, second, fourth, eighth … is said.
+                    if failures & (failures - 1) == 0:
+                        log.warning("turn_failed", turn=name, failures=failures, reason=str(error))
                 else:
                     log.exception("turn_fault", turn=name)
                 await asyncio.sleep(0.05 + full_jitter(SystemRandom(), failures, cap=2.0))
@@ -130,10 +140,10 @@ class Node(Generic[S]):
     async def _relay_turn(self) -> None:
         """Hold the lease, check the streams, then publish whatever is told until the next turn."""
         if not await self.lease.hold():
+            self.relay.rest()
             await asyncio.sleep(TURN)
             return
         await self.relay.check()
-        self.reached_redis_at = monotonic()
         until = monotonic() + TURN
         while (left := until - monotonic()) > 0:
             self.works.told.clear()
@@ -142,6 +152,9 @@ class Node(Generic[S]):
 
     async def _trim(self) -> None:
         await self.relay.trim(timedelta(days=self.settings.own_days), timedelta(days=self.settings.pub_days))
+        async with self.database.transaction() as connection:
+            await idempotency.forget_old(connection, self.works.clock.now())
+            await inbox.forget_old(connection, self.works.clock.now())
 
     async def _read(self) -> None:
         await self._again("read", TURN, self._start_reading)
@@ -157,8 +170,8 @@ class Node(Generic[S]):
         await self.subscriptions.stop()
         try:
             await self.lease.release()
-        except sa.exc.SQLAlchemyError as error:
-            log.warning("lease_not_released", reason=str(error))
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            log.warning("lease_not_released", reason=type(error).__name__)
         await self.http.aclose()
         await self.redis.aclose()
         await self.database.close()
@@ -202,7 +215,9 @@ def build(service: Service, settings: Settings) -> Node[Any]:
         lambda name: StreamReader(name, hears, works, streams, backfill, clock, random),
     )
     relay = Relay(database, streams, clock, random, lease)
-    return Node(service, settings, database, works, relay, lease, subscriptions, registry, http, redis)
+    takes = service.takes
+    in_streams = InStreams(service.name, takes, works, broker, redis, settings, random) if takes else None
+    return Node(service, settings, database, works, relay, lease, subscriptions, registry, http, redis, in_streams)
 
 
 def log_of_the_owner(

@@ -119,9 +119,10 @@ def digest(state: dict[str, Entry]) -> str:
 
 
 async def trim_log(connection: AsyncConnection, stream: str, before: datetime, *, keep_newest: bool) -> Position | None:
-    """Drop what was told before a moment, if wanted except the newest of each key; give the first position left.
+    """Drop what was told before a moment, if wanted except the newest of each key; give where the stream may begin.
 
-    Only a prefix goes, and only if a later message is left to hold the position.
+    The same answer comes again when nothing is left to drop, so that a stream which could not be trimmed is trimmed
+    the next time.
     """
     last = (
         await connection.execute(
@@ -132,7 +133,7 @@ async def trim_log(connection: AsyncConnection, stream: str, before: datetime, *
         )
     ).first()
     if last is None:
-        return None
+        return None if keep_newest else await _first_left(connection, stream)
     condition = (
         (outbox.c.stream == stream)
         & outbox.c.seq.is_not(None)
@@ -147,3 +148,11 @@ async def trim_log(connection: AsyncConnection, stream: str, before: datetime, *
         )
     await connection.execute(sa.delete(outbox).where(condition))
     return Position(last.epoch, last.seq + 1)
+
+
+async def _first_left(connection: AsyncConnection, stream: str) -> Position | None:
+    left = await log_after(connection, stream, START, 1)
+    if left:
+        return left[0].position
+    head = (await _heads(connection, {stream})).get(stream)
+    return None if head is None else Position(head[0].epoch, head[0].seq + 1)

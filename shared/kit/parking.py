@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.database import insert
 from shared.kit.streams import Entry, Position
-from shared.kit.tables import parked
+from shared.kit.tables import cursor, parked
 
 OPEN = ("parked", "behind", "retry")
 
@@ -42,7 +42,7 @@ async def park(
     now: datetime,
     state: str = "parked",
 ) -> None:
-    """Put a message aside with its reason; the same position is never parked twice."""
+    """Put a message aside with its reason; a position is parked once, and again only if it had been used meanwhile."""
     row = {
         "stream": stream,
         "epoch": entry.position.epoch,
@@ -55,22 +55,51 @@ async def park(
         "state": state,
         "parked_at": now,
     }
-    await connection.execute(insert(connection, parked).values(row).on_conflict_do_nothing())
+    statement = insert(connection, parked).values(row)
+    again = {name: row[name] for name in ("code", "reason", "state", "parked_at")}
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["stream", "epoch", "seq"],
+            set_={**again, "ended_at": None, "ended_by": None},
+            where=parked.c.state == "used",
+        )
+    )
 
 
-async def asked_for_retry(connection: AsyncConnection, stream: str) -> dict[str, list[tuple[int, Entry]]]:
-    """Give the messages, in order and by key, whose first one an operator wants tried again."""
-    wanted = sa.select(parked.c.key).where(parked.c.stream == stream, parked.c.state == "retry")
+async def lock(connection: AsyncConnection, stream: str) -> None:
+    """Hold the stream's reader until this transaction ends.
+
+    Without it a message could queue behind one that is just being used or discarded, and wait there for ever.
+    """
+    await connection.execute(sa.select(cursor.c.stream).where(cursor.c.stream == stream).with_for_update())
+
+
+async def take_wish(connection: AsyncConnection, stream: str) -> list[str]:
+    """Give the keys that an operator wants tried again, as parked again: an attempt may end the process.
+
+    What would stay marked until it succeeds would end every new process, too.
+    """
+    await lock(connection, stream)
+    wished = (parked.c.stream == stream) & (parked.c.state == "retry")
+    keys = (await connection.execute(sa.select(parked.c.key).distinct().where(wished))).scalars().all()
+    await connection.execute(sa.update(parked).where(wished).values(state="parked"))
+    return sorted(keys)
+
+
+async def give_back_wish(connection: AsyncConnection, stream: str, keys: Sequence[str]) -> None:
+    """Ask again for what could not be tried because something did not answer."""
+    of_these = (parked.c.stream == stream) & parked.c.key.in_(keys)
+    await connection.execute(sa.update(parked).where(of_these, parked.c.state == "parked").values(state="retry"))
+
+
+async def waiting_of(connection: AsyncConnection, stream: str, key: str) -> list[tuple[int, Entry]]:
+    """Give the messages of one thing that wait, in order."""
     found = await connection.execute(
         sa.select(parked)
-        .where(parked.c.stream == stream, parked.c.key.in_(wanted), parked.c.state.in_(OPEN))
+        .where(parked.c.stream == stream, parked.c.key == key, parked.c.state.in_(OPEN))
         .order_by(parked.c.epoch, parked.c.seq)
-        .with_for_update()
     )
-    by_key: dict[str, list[tuple[int, Entry]]] = {}
-    for row in found:
-        by_key.setdefault(row.key, []).append((row.id, Entry(Position(row.epoch, row.seq), row.payload, b"")))
-    return by_key
+    return [(row.id, Entry(Position(row.epoch, row.seq), row.payload, b"")) for row in found]
 
 
 async def change(connection: AsyncConnection, ids: Sequence[int], **values: Any) -> None:
@@ -105,12 +134,16 @@ async def ask_retry(connection: AsyncConnection, *, ids: Sequence[int] = (), cod
 
 async def discard(connection: AsyncConnection, id_: int, *, by: str, why: str, now: datetime) -> bool:
     """Give a message up, with the name and the reason of who does it; what waited behind it goes on."""
-    row = (await connection.execute(sa.select(parked).where(parked.c.id == id_, parked.c.state.in_(OPEN)))).first()
+    this = sa.select(parked).where(parked.c.id == id_, parked.c.state.in_(OPEN))
+    row = (await connection.execute(this)).first()
     if row is None:
         return False
+    await lock(connection, row.stream)
+    if (await connection.execute(this)).first() is None:
+        return False
     await change(connection, [id_], state="discarded", ended_at=now, ended_by=by, ended_why=why)
-    next_one = sa.select(sa.func.min(parked.c.id)).where(
-        parked.c.stream == row.stream, parked.c.key == row.key, parked.c.state == "behind"
-    )
-    await connection.execute(sa.update(parked).where(parked.c.id == next_one.scalar_subquery()).values(state="retry"))
+    waiting = await waiting_of(connection, row.stream, row.key)
+    if waiting:
+        first = (parked.c.id == waiting[0][0]) & (parked.c.state == "behind")
+        await connection.execute(sa.update(parked).where(first).values(state="retry"))
     return True

@@ -1,7 +1,8 @@
 """The reader: every message of a stream has its effect once, because the cursor moves in the effect's transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -28,8 +29,13 @@ log = structlog.get_logger()
 PAGE = 500
 MOST_ATTEMPTS = 3
 LONGEST_BATCH = 30.0
+SETTLE = 2.0
 
 Backfill = Callable[[str, Position, int], Awaitable[list[Entry]]]
+
+
+class HandlerHangs(Transient):
+    """A handler did not come to an end in time; that has used up an attempt."""
 
 
 class StreamReader:
@@ -68,9 +74,6 @@ class StreamReader:
                 async with self._lock:
                     await self._advance(entries)
             except Exception as error:
-                if isinstance(error, TimeoutError):
-                    self.position = None  # a handler that hangs has used up an attempt: read how many there were
-                    self._counted = None
                 if not is_transient(error):
                     # A fault of ours, not of a message: this stream waits and says so, the others go on.
                     log.exception("reader_fault", stream=self.stream)
@@ -89,13 +92,25 @@ class StreamReader:
                 await self._advance(page)
             beat = await self._streams.heartbeat(self.stream)
             if beat is not None and self.position is not None and beat.head > self.position:
-                await self._fill_gap()
+                await self._fill_gap(beat.head)
 
     async def retry_parked(self) -> None:
         """Try again what an operator asked for, in order, thing by thing."""
-        async with self._lock, self._works() as work:
-            for waiting in (await parking.asked_for_retry(work.connection, self.stream)).values():
-                await self._retry(waiting, work)
+        async with self._lock:
+            async with self._works.database.transaction() as connection:
+                wanted = await parking.take_wish(connection, self.stream)
+            for at, key in enumerate(wanted):
+                try:
+                    async with self._works() as work:
+                        await parking.lock(work.connection, self.stream)
+                        async with _in_time():
+                            await self._retry(await parking.waiting_of(work.connection, self.stream, key), work)
+                except HandlerHangs:
+                    log.warning("retry_hangs", stream=self.stream)
+                except Exception:
+                    async with self._works.database.transaction() as connection:
+                        await parking.give_back_wish(connection, self.stream, wanted[at:])
+                    raise
 
     async def _follow_cursor(self) -> None:
         """Take over the cursor as it stands in the database: a rebuild or another copy may have moved it."""
@@ -105,40 +120,56 @@ class StreamReader:
             log.info("cursor_followed", stream=self.stream, was=str(before), now=str(self.position))
 
     async def _load(self) -> None:
+        while (stored := await self._stored()) is None:
+            if self._public:
+                await self._load_snapshot(START)
+            else:
+                async with self._works.database.transaction() as connection:
+                    await _make_cursor(connection, self.stream)
+        self.position = stored
+
+    async def _stored(self) -> Position | None:
         async with self._works.database.reading() as connection:
             row = (await connection.execute(sa.select(cursor).where(cursor.c.stream == self.stream))).first()
-        if row is not None:
-            self.position = Position(row.epoch, row.seq)
-            self._attempts, self._careful = row.attempts, Position(row.careful_epoch, row.careful_seq)
-        elif self._public:
-            await self._load_snapshot()
-        else:
-            await self._begin_at(START)
+        if row is None:
+            return None
+        self._attempts, self._careful = row.attempts, Position(row.careful_epoch, row.careful_seq)
+        return Position(row.epoch, row.seq)
 
-    async def _begin_at(self, position: Position) -> None:
-        async with self._works.database.transaction() as connection:
-            await _set_cursor(connection, self.stream, position)
-        self.position = position
+    async def _load_snapshot(self, after: Position) -> None:
+        """Note the end, load the newest message of every key behind a position, stand at the noted end.
 
-    async def _load_snapshot(self) -> None:
-        """Note the end, load the newest message of every key, stand at the noted end; versions guard each row."""
+        All in one transaction with the cursor's row locked: another copy, a rebuild or a crash in between would
+        leave a cursor that promises more, or less, than the tables hold.
+        """
         [head] = await self._streams.heads([self.stream])
         state = await self._streams.state(self.stream)
         beat = await self._streams.heartbeat(self.stream)
-        if beat is not None and beat.head == head and (beat.keys, beat.digest) != (len(state), digest(state)):
+        moved = any(entry.position > head for entry in state.values())
+        if beat and beat.head == head and not moved and (beat.keys, beat.digest) != (len(state), digest(state)):
             raise Transient(f"the state of {self.stream} is not what its writer's heartbeat says")
-        entries = sorted(state.values(), key=lambda entry: entry.position)
-        for start in range(0, len(entries), PAGE):
-            async with self._works() as work:
+        if head < after or (beat is not None and head < beat.head):
+            raise Transient(f"{self.stream} ends at {head}: its writer has not refilled it yet")
+        # What came behind the noted end is not loaded: the tail brings it, and would bring it a second time.
+        entries = sorted((e for e in state.values() if after < e.position <= head), key=lambda entry: entry.position)
+        async with self._works() as work:
+            await _make_cursor(work.connection, self.stream)
+            if not await self._cursor_is_at(after, work.connection):
+                self.position = None
+                return
+            for start in range(0, len(entries), PAGE):
                 await self._applier.apply(entries[start : start + PAGE], work)
-        await self._begin_at(head)
-        if entries:
-            log.info("snapshot_loaded", stream=self.stream, keys=len(entries), head=str(head))
+            await self._move_cursor(work.connection, head)
+        self.position = head
+        log.info("snapshot_loaded", stream=self.stream, keys=len(entries), head=str(head))
 
     async def _advance(self, entries: list[Entry]) -> None:
-        if self.position is None:
-            await self._load()
-        while fresh := [entry for entry in entries if entry.position > self._at]:
+        while True:
+            if self.position is None:
+                await self._load()
+            fresh = [entry for entry in entries if entry.position > self._at]
+            if not fresh:
+                return
             ready = _contiguous(self._at, fresh)
             if ready:
                 await self._apply(ready)
@@ -149,37 +180,62 @@ class StreamReader:
     def _at(self) -> Position:
         return self.position or START
 
-    async def _fill_gap(self) -> None:
+    async def _fill_gap(self, end: Position | None = None) -> None:
         """Fetch what is missing: from the stream itself, from the owner's log, or as a snapshot; never skip."""
         for source in (self._streams.read, self._backfill):
-            ready = _contiguous(self._at, await source(self.stream, self._at, PAGE))
+            left = await source(self.stream, self._at, PAGE)
+            ready = _contiguous(self._at, left)
             if ready:
                 log.info("gap_filled", stream=self.stream, behind=str(self.position), entries=len(ready))
                 await self._apply(ready)
                 return
-        if not self._public:
+        if self._public:
+            await self._load_snapshot(self._at)
+        elif self._at == START and (begin := _before(left) or end):
+            await self._begin_behind_retention(begin)
+        else:
             raise Transient(f"{self.stream} has a gap behind {self.position}, and its writer's log does not fill it")
-        await self._load_snapshot()
+
+    async def _begin_behind_retention(self, begin: Position) -> None:
+        """Begin an own stream before the first message that its writer still has: what is older was dropped."""
+        async with self._works() as work:
+            if await self._cursor_is_at(START, work.connection):
+                await self._move_cursor(work.connection, begin)
+        log.warning("begun_behind_retention", stream=self.stream, at=str(begin))
+        self.position = None
 
     async def _apply(self, entries: list[Entry]) -> None:
         """Apply entries that follow the cursor, one by one where a batch has failed before."""
         careful = self._at < self._careful
         batch = entries[:1] if careful else entries
         if not await self._count_attempt(batch[-1].position):
-            await self._load()
+            self.position = None
             return
-        async with asyncio.timeout(LONGEST_BATCH), self._works() as work:
-            if not await self._cursor_is_ours(work.connection):
+        given_up = careful and self._attempts > MOST_ATTEMPTS
+        if given_up:
+            # Other copies of the service count their attempts, too: one that is alive comes to an end now.
+            await self._clock.sleep(SETTLE)
+        async with self._works() as work:
+            if not await self._cursor_is_at(self._at, work.connection):
                 self.position = None
                 return
-            if careful and self._attempts > MOST_ATTEMPTS:
+            if given_up:
                 await self._park_unfinished(batch[0], work)
             else:
-                await self._applier.apply(batch, work)
+                await self._apply_in_time(batch, work)
             await self._move_cursor(work.connection, batch[-1].position)
         self.position = batch[-1].position
         self._attempts = 1 if self._at < self._careful else 0
         self._counted = None
+
+    async def _apply_in_time(self, batch: list[Entry], work: Work[Any]) -> None:
+        try:
+            async with _in_time():
+                await self._applier.apply(batch, work)
+        except HandlerHangs:
+            self.position = None  # it has used up an attempt: read how many there were
+            self._counted = None
+            raise
 
     async def _count_attempt(self, last: Position) -> bool:
         """Commit that an attempt begins, before it begins: a message that kills the process must not loop for ever."""
@@ -199,9 +255,9 @@ class StreamReader:
         self._counted = self.position
         return done.rowcount == 1
 
-    async def _cursor_is_ours(self, connection: AsyncConnection) -> bool:
+    async def _cursor_is_at(self, position: Position, connection: AsyncConnection) -> bool:
         found = await connection.execute(
-            sa.select(cursor.c.stream).where(_is_at(self.stream, self._at)).with_for_update()
+            sa.select(cursor.c.stream).where(_is_at(self.stream, position)).with_for_update()
         )
         return found.first() is not None
 
@@ -248,11 +304,27 @@ def _contiguous(position: Position, entries: list[Entry]) -> list[Entry]:
     return entries
 
 
+def _before(entries: list[Entry]) -> Position | None:
+    return Position(entries[0].position.epoch, entries[0].position.seq - 1) if entries else None
+
+
 def _is_at(stream: str, position: Position) -> sa.ColumnElement[bool]:
     return (cursor.c.stream == stream) & (cursor.c.epoch == position.epoch) & (cursor.c.seq == position.seq)
 
 
-async def _set_cursor(connection: AsyncConnection, stream: str, position: Position) -> None:
-    row = {"stream": stream, "epoch": position.epoch, "seq": position.seq, "attempts": 0}
-    statement = insert(connection, cursor).values(row)
-    await connection.execute(statement.on_conflict_do_update(index_elements=["stream"], set_=row))
+async def _make_cursor(connection: AsyncConnection, stream: str) -> None:
+    row = {"stream": stream, "epoch": START.epoch, "seq": START.seq, "attempts": 0}
+    await connection.execute(insert(connection, cursor).values(row).on_conflict_do_nothing())
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Bound what the handlers may take; waiting for a connection or a lock is not their doing and does not count."""
+    deadline = asyncio.timeout(LONGEST_BATCH)
+    try:
+        async with deadline:
+            yield
+    except TimeoutError as error:
+        if deadline.expired():
+            raise HandlerHangs(f"a handler took longer than {LONGEST_BATCH:.0f} seconds") from error
+        raise

@@ -88,6 +88,8 @@ class RedisStreams:
 
     async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
         """Set the newest entries of some keys."""
+        if not state:
+            return
         packed: dict[Any, Any] = {key: _pack(entry) for key, entry in state.items()}
         await _asked(self._redis.hset(f"{stream}:state", mapping=packed))
 

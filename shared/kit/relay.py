@@ -30,7 +30,7 @@ class Relay:
         self._random = random
         self._lease = lease
         self._published: dict[str, Position] = {}
-        self._beaten: dict[str, tuple[Position, datetime]] = {}
+        self._beaten: dict[str, tuple[Heartbeat, datetime]] = {}
         self._failures = 0
         self.stopped: dict[str, str] = {}
 
@@ -53,6 +53,12 @@ class Relay:
             if head != ours[stream][0] or self._published.get(stream) != head:
                 await self._reconcile(stream, head, ours[stream][0])
             await self._beat(stream, ours[stream][0])
+
+    def rest(self) -> None:
+        """Forget what was believed of the streams while another copy of the service writes them."""
+        self._published.clear()
+        self._beaten.clear()
+        self.stopped.clear()
 
     async def trim(self, own: timedelta, pub: timedelta) -> None:
         """Drop what is older than the retention; of a public stream the newest message of each key stays."""
@@ -99,6 +105,8 @@ class Relay:
         """Bring a stream from where Redis has it to where our log is, with the ids that it always had."""
         if not await self._is_ours(stream, head, ours):
             return
+        # The state goes first: a late joiner that sees the end of the stream must find every key below that end.
+        await self._refill_state(stream)
         refilled = 0
         while head < ours:
             async with self._database.reading() as connection:
@@ -110,13 +118,16 @@ class Relay:
                 raise Transient(f"{stream} moved while it was refilled")
             head = end
             refilled += len(page)
-        await self._refill_state(stream)
         self._published[stream] = head
         self._failures = 0
         if refilled:
             log.info("stream_refilled", stream=stream, entries=refilled, head=str(head))
 
     async def _is_ours(self, stream: str, head: Position, ours: Position) -> bool:
+        if head > ours:
+            # Another copy may have numbered and published since `ours` was read: ask the log again, behind the head.
+            async with self._database.reading() as connection:
+                ours, _ = (await outbox.all_heads(connection))[stream]
         if head > ours:
             return self._stop(stream, f"the stream is at {head}, our log ends at {ours}: was a backup restored?")
         if head == START:
@@ -158,15 +169,18 @@ class Relay:
             keys, total = len(newest), outbox.digest(newest)
             if await self._streams.state_size(stream) < keys:
                 await self._refill_state(stream)
-        await self._streams.beat(stream, Heartbeat(head, keys, total, self._clock.now().isoformat()))
-        self._beaten[stream] = (head, self._clock.now())
+        heartbeat = Heartbeat(head, keys, total, self._clock.now().isoformat())
+        await self._streams.beat(stream, heartbeat)
+        self._beaten[stream] = (heartbeat, self._clock.now())
 
     async def _wants_beat(self, stream: str, head: Position) -> bool:
         # The digest reads every key: a stream that never rests gets one each half minute, not each second.
-        beaten = self._beaten.get(stream)
-        if beaten is None or await self._streams.heartbeat(stream) is None:
+        if stream not in self._beaten:
             return True
-        return beaten[0] != head and self._clock.now() - beaten[1] >= BEAT_EVERY
+        beaten, at = self._beaten[stream]
+        if await self._streams.heartbeat(stream) is None or await self._streams.state_size(stream) < beaten.keys:
+            return True
+        return beaten.head != head and self._clock.now() - at >= BEAT_EVERY
 
 
 def _has_state(stream: str) -> bool:

@@ -33,7 +33,7 @@ def run(service: Service) -> None:
 async def _serve(service: Service) -> None:
     settings = service.settings()
     node = build(service, settings)
-    if await migrate.pending(service, node.database):
+    if not await migrate.ready(service, node.database):
         sys.exit(f"the database of {service.name} is not at this release's schema: run `album migrate` first")
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PORTS = {"members": 8101, "courses": 8102, "events": 8103, "notifications": 8104}
@@ -30,11 +30,13 @@ class Settings(BaseSettings):
     offer_time: timedelta = timedelta(hours=48)
     own_days: int = 14
     pub_days: int = 90
+    rate: float = Field(50.0, gt=0)
+    burst: int = Field(200, ge=1)
     holder: str = ""
 
     def database_of(self, service: str) -> str:
         """Give the database URL of a service; `postgresql://` means asyncpg, `sqlite://` means aiosqlite."""
-        url = self.database.format(service=service)
+        url = self.database.replace("{service}", service)  # not `format`: a password may hold braces
         for bare, full in (("postgresql://", "postgresql+asyncpg://"), ("sqlite://", "sqlite+aiosqlite://")):
             if url.startswith(bare):
                 url = full + url.removeprefix(bare)

@@ -63,6 +63,7 @@ class Subscriptions:
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._helping: dict[str, asyncio.Task[None]] = {}
         self.readers: dict[str, StreamReader] = {}
+        self.unopened: dict[str, datetime] = {}
         self.lags: dict[str, Lag] = {}
 
     async def start(self) -> None:
@@ -85,14 +86,22 @@ class Subscriptions:
             self._opening[name] = asyncio.create_task(self._open(name))
         await self._look_after()
 
+    def waiting_to_open(self) -> dict[str, float]:
+        """Give the streams that could not be opened yet, and for how many seconds."""
+        now = self._clock.now()
+        return {name: (now - since).total_seconds() for name, since in self.unopened.items()}
+
     async def stop(self) -> None:
         """Stop reading; what was not committed comes again."""
-        for task in (*self._opening.values(), *self._helping.values()):
+        tasks = (*self._opening.values(), *self._helping.values())
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._broker.stop()
 
     async def _open(self, name: str) -> None:
         reader = self._make(name)
+        self.unopened.setdefault(name, self._clock.now())
         try:
             await reader.catch_up()
             subscriber = self._broker.subscriber(
@@ -110,6 +119,7 @@ class Subscriptions:
             subscriber(_handler(reader))
             await subscriber.start()
             self.readers[name] = reader
+            del self.unopened[name]
         except Exception as error:
             _report("stream_not_opened", name, error)
         finally:

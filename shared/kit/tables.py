@@ -55,7 +55,7 @@ parked = sa.Table(
     metadata,
     sa.Column("id", _BIG, primary_key=True, autoincrement=True),
     sa.Column("stream", sa.Text, nullable=False),
-    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("epoch", _BIG, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("type", sa.Text),
@@ -98,6 +98,39 @@ api_key = sa.Table(
     sa.Column("scopes", JSON, nullable=False),
     sa.Column("revoked", sa.Boolean, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
+)
+
+# Neither the caller's key nor the address is kept as it is: an address may hold the token of a link.
+answered = sa.Table(
+    "answered",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("body_sha256", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", JSON, nullable=False),
+    sa.Column("answer", sa.Text),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Index("answered_at", "at"),
+)
+
+partner_message = sa.Table(
+    "partner_message",
+    metadata,
+    sa.Column("institution", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Index("partner_message_at", "at"),
+)
+
+partner_thing = sa.Table(
+    "partner_thing",
+    metadata,
+    sa.Column("institution", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
 )
 
 COPIES = (institution, api_key)

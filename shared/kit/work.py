@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -64,6 +65,27 @@ class Work(Generic[S]):
         del self._told[mark:]
 
 
+class Joint(Protocol):
+    """One transaction that all units of work of a request share, so that its answer is kept with what they did."""
+
+    caller: str
+
+    def part(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a part of the transaction, which can fail alone; the first part begins it."""
+        ...
+
+    def look(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open what reads: inside the transaction once it has begun, for it must see what was done."""
+        ...
+
+    def tell(self) -> None:
+        """Note that something was told; the relay is woken when all is committed."""
+        ...
+
+
+joint: ContextVar[Joint | None] = ContextVar("joint", default=None)
+
+
 class Works(Generic[S]):
     """Opens units of work on a service's database; the edge owns the transaction, handlers never commit."""
 
@@ -80,15 +102,19 @@ class Works(Generic[S]):
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[Work[S]]:
         """Open a unit of work: all of it is kept at the end, or nothing."""
-        async with self.database.transaction() as connection:
+        shared = joint.get()
+        async with shared.part() if shared else self.database.transaction() as connection:
             work = Work(self._store(connection), connection, self.clock.now(), self.ids, self.settings)
             yield work
             told = await work.keep_told()
-        if told:
+        if told and shared:
+            shared.tell()
+        elif told:
             self.told.set()
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[S]:
         """Open a store that only reads."""
-        async with self.database.reading() as connection:
+        shared = joint.get()
+        async with shared.look() if shared else self.database.reading() as connection:
             yield self._store(connection)

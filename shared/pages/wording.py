@@ -125,6 +125,8 @@ _STATUS: Mapping[Outcome, int] = {
     "unknown_link": 404,
     "expired_link": 410,
 }
+# Whoever confirms and has to wait has done what was asked: that is no refusal.
+_STATUS_OF: Mapping[tuple[Purpose | None, Outcome], int] = {("confirm", "full"): 200}
 
 
 def question(purpose: Purpose, language: str, facts: Sequence[Fact] = ()) -> Page:
@@ -139,7 +141,8 @@ def answer(purpose: Purpose | None, outcome: Outcome, language: str, facts: Sequ
         if purpose is None:
             raise ValueError(f"the outcome {outcome} needs a purpose")
         wording = _ANSWERS[purpose, outcome]
-    return _in_both_languages(wording, language, facts, _STATUS[outcome])
+    status = _STATUS_OF.get((purpose, outcome), _STATUS[outcome])
+    return _in_both_languages(wording, language, facts, status)
 
 
 def _in_both_languages(wording: _Wording, language: str, facts: Sequence[Fact], status: int) -> Page:

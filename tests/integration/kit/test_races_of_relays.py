@@ -1,0 +1,118 @@
+"""Relays among others: a slow one that lost its lease, a state that is lost alone, a trim that could not be made."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.kit.errors import Transient
+from shared.kit.lease import TERM
+from shared.kit.memory_streams import MemoryStreams
+from shared.kit.streams import START, Entry, Position
+from tests.integration.kit.sample import OWN, PUB, Sample, api_key, institution
+
+
+async def test_a_slow_relay_does_not_take_its_successors_messages_for_a_fork(sample: Sample) -> None:
+    """It numbered, stood still and lost its lease; the other has published more when it wakes."""
+
+    class Slow(MemoryStreams):
+        stands_still = True
+
+        async def append(
+            self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+        ) -> Position | None:
+            if self.stands_still:
+                self.stands_still = False
+                sample.clock.time += 2 * TERM
+                other = sample.relay("two")
+                assert await sample.lease.hold()
+                await other.check()
+                await sample.tell(institution(version=2))
+                await other.step()
+                assert await self.heads([stream]) == [Position(1, 2)]
+            return await super().append(stream, after, entries, state)
+
+    sample.streams = Slow()
+    await sample.tell(institution(version=1))
+    slow = sample.relay("one")
+    assert await sample.lease.hold()
+    await slow.step()
+    assert slow.stopped == {}
+    assert [entry.position.seq for entry in await sample.streams.read(PUB, START, 9)] == [1, 2]
+
+
+async def test_a_joiner_during_a_refill_misses_no_key(sample: Sample) -> None:
+    """The state is there before the entries: whoever sees the stream's end finds every key below it."""
+
+    class Joined(MemoryStreams):
+        async def append(
+            self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+        ) -> Position | None:
+            end = await super().append(stream, after, entries, state)
+            if joins["now"]:
+                joins["now"] = False
+                await joiner.catch_up()
+            return end
+
+    joins = {"now": False}
+    sample.streams = streams = Joined()
+    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
+    relay = sample.relay()
+    assert await sample.lease.hold()
+    await relay.step()
+    streams.wipe()
+    joiner = sample.reader(PUB)
+    joins["now"] = True
+    await relay.check()
+    await joiner.catch_up()
+    assert sorted(key for key, _ in await sample.heard()) == [f"i{n}-x" for n in range(4)]
+
+
+async def test_a_state_that_is_lost_alone_comes_back(sample: Sample) -> None:
+    """The relay counts the keys of a resting stream, too; without them no newcomer could ever join."""
+    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
+    relay = sample.relay()
+    assert await sample.lease.hold()
+    await relay.step()
+    await relay.check()
+    assert isinstance(sample.streams, MemoryStreams)
+    sample.streams._state.clear()
+    await relay.check()
+    await sample.reader(PUB).catch_up()
+    assert len(await sample.heard()) == 4
+
+
+async def test_what_could_not_be_trimmed_is_trimmed_the_next_time(sample: Sample) -> None:
+    """Own streams hold contacts: they leave Redis though it was away at the hour of the trim."""
+
+    class Away(MemoryStreams):
+        away = True
+
+        async def trim(self, stream: str, below: Position) -> None:
+            if self.away:
+                raise Transient("Redis does not answer")
+            await super().trim(stream, below)
+
+    sample.streams = streams = Away()
+    await sample.tell(api_key(1), api_key(2))
+    relay = sample.relay()
+    assert await sample.lease.hold()
+    await relay.step()
+    sample.clock.time += timedelta(days=20)
+    with pytest.raises(Transient):
+        await relay.trim(timedelta(days=14), timedelta(days=90))
+    streams.away = False
+    await relay.trim(timedelta(days=14), timedelta(days=90))
+    assert await streams.read(OWN, START, 9) == []
+    assert await streams.heads([OWN]) == [Position(1, 2)]
+
+
+async def test_a_relay_without_the_lease_accuses_nobody(sample: Sample) -> None:
+    """What it believed of the streams is forgotten while another copy writes them."""
+    await sample.tell(institution())
+    await sample.streams.append(PUB, START, [Entry(Position(1, 1), b"{}", b"x" * 32)], {})
+    relay = sample.relay()
+    assert await sample.lease.hold()
+    await relay.step()
+    assert PUB in relay.stopped
+    relay.rest()
+    assert relay.stopped == {}
