@@ -1,6 +1,6 @@
 """What the service hears."""
 
-from services.events.handlers import copies
+from services.events.handlers import copies, partners
 from services.events.store import Store
 from shared.contract.events import (
     MeetingAvailabilityChanged,
@@ -11,10 +11,25 @@ from shared.contract.events import (
     MeetingPostponed,
     MeetingPublished,
 )
+from shared.contract.words import MeetingState
 from shared.kit.hears import Hears
+from shared.kit.inbox import Takes
 from shared.kit.work import Work
 
 hears = Hears()
+
+_PUBLIC = frozenset(MeetingState) - {MeetingState.DRAFT}
+takes = Takes(
+    {
+        MeetingPublished: frozenset({MeetingState.PUBLISHED}),
+        MeetingChanged: _PUBLIC,
+        MeetingPostponed: frozenset({MeetingState.POSTPONED}),
+        MeetingCancelled: frozenset({MeetingState.CANCELLED}),
+        MeetingHeld: frozenset({MeetingState.HELD}),
+        MeetingAvailabilityChanged: _PUBLIC,
+    },
+    partners.known_version,
+)
 
 
 @hears.newest(

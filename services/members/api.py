@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 from services.members.domain.key import Scope
@@ -29,6 +29,7 @@ router = APIRouter()
 
 SlugInPath = Annotated[Slug, Path()]
 ProjectId = Annotated[Id, Path()]
+After = Annotated[str, Query(max_length=200, description="Where the page before ended: its `next`")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 _HERE = ZoneInfo("Europe/Berlin")
@@ -101,10 +102,10 @@ class ProjectBody(ProjectChangeBody):
 
 
 class InstitutionsPage(BaseModel):
-    """Institutions by slug; `next` goes into `after` for more, and is null at the end."""
+    """A page of institutions, by slug; `next` is null at the end."""
 
     items: list[InstitutionPicture]
-    next: str | None
+    next: str | None = None
 
 
 class ProjectSeen(BaseModel):
@@ -115,14 +116,14 @@ class ProjectSeen(BaseModel):
 
 
 class ProjectsPage(BaseModel):
-    """Projects, oldest first; `next` goes into `after` for more, and is null at the end."""
+    """A page of projects, oldest first; `next` is null at the end."""
 
     items: list[ProjectSeen]
-    next: str | None
+    next: str | None = None
 
 
 @router.post("/institutions", status_code=201, tags=["office"])
-async def apply(body: ApplicationBody, request: Request, key: OfficeKey) -> InstitutionPicture:
+async def apply_institution(body: ApplicationBody, request: Request, key: OfficeKey) -> InstitutionPicture:
     """Take note that an institution asks to join."""
     async with node_of(request).works() as work:
         profile = body.model_dump(exclude_unset=True, exclude={"slug"})
@@ -130,32 +131,35 @@ async def apply(body: ApplicationBody, request: Request, key: OfficeKey) -> Inst
 
 
 @router.post("/institutions/{slug}/admit", tags=["office"])
-async def admit(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+async def admit_institution(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
     """Admit an institution that applied."""
     return await _moved(slug, InstitutionState.ADMITTED, request)
 
 
 @router.post("/institutions/{slug}/activate", tags=["office"])
-async def activate(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+async def activate_institution(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
     """Have an institution take part, for the first time or again."""
     return await _moved(slug, InstitutionState.ACTIVE, request)
 
 
 @router.post("/institutions/{slug}/suspend", tags=["office"])
-async def suspend(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+async def suspend_institution(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
     """Suspend an institution: it may not publish until it is active again."""
     return await _moved(slug, InstitutionState.SUSPENDED, request)
 
 
 @router.post("/institutions/{slug}/leave", tags=["office"])
-async def leave(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
+async def leave_network(slug: SlugInPath, request: Request, key: OfficeKey) -> InstitutionPicture:
     """Note that an institution left the network."""
     return await _moved(slug, InstitutionState.LEFT, request)
 
 
 @router.post("/institutions/{slug}/keys", status_code=201, tags=["office"])
-async def issue_key(slug: SlugInPath, body: KeyBody, request: Request, key: OfficeKey) -> KeyIssuedOut:
+async def issue_key(
+    slug: SlugInPath, body: KeyBody, request: Request, response: Response, key: OfficeKey
+) -> KeyIssuedOut:
     """Issue an API key for an institution and show it, this once: only its SHA-256 is kept."""
+    response.headers["Cache-Control"] = "no-store"
     async with node_of(request).works() as work:
         issued, secret = await keys.issue(slug, body.scopes, secrets.token_urlsafe(32), work)
     return KeyIssuedOut(key_id=issued.key_id, institution=issued.institution, scopes=tuple(issued.scopes), key=secret)
@@ -219,12 +223,12 @@ async def list_institutions(
     request: Request,
     field_of_action: FieldOfAction | None = None,
     state: InstitutionState | None = None,
-    after: Annotated[Slug | None, Query()] = None,
-    limit: Limit = 50,
+    after: After = "",
+    limit: Limit = 100,
 ) -> InstitutionsPage:
     """Give the institutions of the network, as the office told of them."""
     async with node_of(request).works.looking() as store:
-        found = await store.network_institutions(field=field_of_action, state=state, after=after or "", limit=limit + 1)
+        found = await store.network_institutions(field=field_of_action, state=state, after=after, limit=limit + 1)
     more = len(found) > limit
     return InstitutionsPage(items=found[:limit], next=found[limit - 1].slug if more else None)
 
@@ -243,8 +247,8 @@ async def list_projects(
     field_of_action: FieldOfAction | None = None,
     institution: Annotated[Slug | None, Query()] = None,
     state: ProjectState | None = None,
-    after: Annotated[str, Query(max_length=200, description="Where the page before ended: its `next`")] = "",
-    limit: Limit = 50,
+    after: After = "",
+    limit: Limit = 100,
 ) -> ProjectsPage:
     """Give the projects of the network, as their institutions told of them."""
     async with node_of(request).works.looking() as store:

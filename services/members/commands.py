@@ -7,6 +7,7 @@ from random import SystemRandom
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -134,9 +135,17 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     elif not rows:
         console.print("There is nothing yet.")
     else:
-        table = Table()
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for heading in rows[0]:
-            table.add_column(heading, overflow="fold")  # a cut key id could not be revoked
+            # A cut or broken key id could not be revoked.
+            table.add_column(heading, overflow="fold", no_wrap=heading in ("key_id", "institution"))
         for row in rows:
-            table.add_row(*(", ".join(v) if isinstance(v, list) else str(v or "") for v in row.values()))
+            table.add_row(*(_word(heading, value) for heading, value in row.items()))
         console.print(table)
+
+
+def _word(heading: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    # The day is enough to tell keys apart; the JSON has the second.
+    return str(value or "")[:10] if heading.endswith("_at") else str(value or "")

@@ -1,12 +1,23 @@
 """What members hears: institutions and projects of the whole network, its own among them."""
 
-from services.members.handlers import institutions, projects
+from services.members.handlers import institutions, partners, projects
 from services.members.store import Store
 from shared.contract import members as told
+from shared.contract.words import ProjectState
 from shared.kit.hears import Hears
+from shared.kit.inbox import Takes
 from shared.kit.work import Work
 
 hears = Hears()
+takes = Takes(
+    {
+        told.ProjectPlanned: frozenset({ProjectState.PLANNED}),
+        told.ProjectStarted: frozenset({ProjectState.RUNNING}),
+        told.ProjectChanged: frozenset(ProjectState),
+        told.ProjectEnded: frozenset({ProjectState.ENDED}),
+    },
+    partners.known_version,
+)
 
 
 @hears.newest(

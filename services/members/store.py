@@ -121,6 +121,16 @@ class Store:
             raise NotFound(f"'{owner}' has no project {project_id}")
         return Project(row.institution, ProjectPicture.model_validate(row.picture), row.version)
 
+    async def has_project(self, project_id: str) -> bool:
+        """Tell whether a project is managed here, whoever's it is."""
+        return await self._first(sa.select(project.c.project_id).where(project.c.project_id == project_id)) is not None
+
+    async def network_versions(self, project_id: str) -> dict[str, int]:
+        """Give the version in which each institution told of a project: one entry, unless one uses another's id."""
+        table = network_project
+        query = sa.select(table.c.institution, table.c.version).where(table.c.project_id == project_id)
+        return {row.institution: row.version for row in await self._connection.execute(query)}
+
     async def keep_project(self, one: Project) -> None:
         """Keep a project as it is now."""
         row = {

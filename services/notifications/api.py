@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from services.notifications.domain.addresses import masked
 from services.notifications.domain.attempts import Attempt
@@ -23,9 +23,9 @@ DeliveryId = Annotated[str, Path(pattern=r"^dlv_[0-9a-z]{26}$")]
 class DeliveryView(BaseModel):
     """A mail and where it stands; the address is masked."""
 
-    id: str
+    delivery_id: str
     kind: Kind
-    class_: Class
+    class_: Annotated[Class, Field(serialization_alias="class")]
     state: State
     reason: str | None
     participant_id: str
@@ -40,10 +40,10 @@ class DeliveryView(BaseModel):
 
 
 class DeliveryPage(BaseModel):
-    """Mails, the newest first; `next` goes into `after` for more, and is null at the end."""
+    """A page of mails, the newest first; `next` is null at the end."""
 
     items: list[DeliveryView]
-    next: str | None
+    next: str | None = None
 
 
 class AttemptView(BaseModel):
@@ -65,27 +65,29 @@ class DeliveryDetails(DeliveryView):
 
 
 @router.get("")
-async def deliveries(
+async def list_deliveries(
     institution: Slug,
     request: Request,
     key: ReadKey,
     state: State | None = None,
     kind: Kind | None = None,
     since: AwareDatetime | None = None,
-    after: Annotated[str | None, Query(pattern=r"^dlv_[0-9a-z]{26}$")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[
+        str, Query(pattern=r"^(dlv_[0-9a-z]{26})?$", description="Where the page before ended: its `next`")
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> DeliveryPage:
     """List mails, the newest first; `since` is about the last change of a mail."""
     async with node_of(request).works.looking() as store:
         page = await store.deliveries.page(
-            institution, state=state, kind=kind, since=since, before=after, count=limit + 1
+            institution, state=state, kind=kind, since=since, before=after or None, count=limit + 1
         )
     shown = [_view(one) for one in page[:limit]]
-    return DeliveryPage(items=shown, next=shown[-1].id if len(page) > limit else None)
+    return DeliveryPage(items=shown, next=shown[-1].delivery_id if len(page) > limit else None)
 
 
 @router.get("/{delivery_id}")
-async def delivery(institution: Slug, delivery_id: DeliveryId, request: Request, key: ReadKey) -> DeliveryDetails:
+async def show_delivery(institution: Slug, delivery_id: DeliveryId, request: Request, key: ReadKey) -> DeliveryDetails:
     """Show a mail with its attempts."""
     async with node_of(request).works.looking() as store:
         found = await store.deliveries.delivery(delivery_id, institution)
@@ -95,8 +97,8 @@ async def delivery(institution: Slug, delivery_id: DeliveryId, request: Request,
     return _details(found, attempts)
 
 
-@router.post("/{delivery_id}/retry", status_code=202)
-async def retry(institution: Slug, delivery_id: DeliveryId, request: Request, key: WriteKey) -> DeliveryView:
+@router.post("/{delivery_id}/retry")
+async def retry_delivery(institution: Slug, delivery_id: DeliveryId, request: Request, key: WriteKey) -> DeliveryView:
     """Try a mail again that is uncertain, undeliverable, held or rejected."""
     async with node_of(request).works() as work:
         released = await try_again(institution, delivery_id, work)
@@ -105,7 +107,7 @@ async def retry(institution: Slug, delivery_id: DeliveryId, request: Request, ke
 
 def _view(one: Delivery) -> DeliveryView:
     return DeliveryView(
-        id=one.id,
+        delivery_id=one.id,
         kind=one.kind,
         class_=one.class_,
         state=one.state,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -66,9 +67,12 @@ def list_mails(
     elif not rows:
         console.print("There are no such mails.")
     else:
-        table = Table(*_SHOWN)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for name in ("id", "kind", "state", "changed"):
+            table.add_column(name, overflow="fold", no_wrap=name != "state")  # a cut id could not be asked about
         for row in rows:
-            table.add_row(*(str(row[name]) for name in _SHOWN))
+            told = " ".join(filter(None, (row["state"], row["reason"])))
+            table.add_row(row["id"], row["kind"], told, f"{row['changed_at']:%d.%m %H:%M}")
         console.print(table)
 
 

@@ -15,7 +15,7 @@ router = APIRouter(tags=["network"])
     status_code=202,
     responses={429: {"model": ProblemDetails, "description": "Too many people have not confirmed yet"}},
 )
-async def ask(meeting_id: MeetingId, body: AskIn, request: Request) -> AskOut:
+async def ask_to_attend(meeting_id: MeetingId, body: AskIn, request: Request) -> AskOut:
     """Ask to attend a meeting; a mail follows that asks to confirm it."""
     async with node_of(request).works() as work:
         await asking.ask(meeting_id, Asked(body.name, body.mail, body.language, body.company), work)

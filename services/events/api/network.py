@@ -16,7 +16,7 @@ router = APIRouter(tags=["network"])
 
 
 @router.get("/meetings")
-async def list_seen(
+async def list_network_meetings(
     request: Request,
     institution: Slug | None = None,
     kind: MeetingKind | None = None,
@@ -30,15 +30,15 @@ async def list_seen(
     """List what all institutions tell of their meetings, by start; each entry says when it was heard."""
     wanted = Wanted(institution, kind, quarter, state, since, free)
     async with node_of(request).works.looking() as store:
-        found = await store.seen(wanted, _position(after) if after else None, limit)
-    items = [SeenMeeting.of(each) for each in found]
-    last = found[-1] if len(found) == limit else None
+        found = await store.seen(wanted, _position(after) if after else None, limit + 1)
+    items = [SeenMeeting.of(each) for each in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
     following = "~".join((_moment(last.starts), last.meeting_id, last.institution)) if last else None
     return SeenMeetings(items=items, next=following)
 
 
 @router.get("/meetings/{meeting_id}")
-async def show_seen(meeting_id: MeetingId, request: Request) -> SeenMeeting:
+async def show_network_meeting(meeting_id: MeetingId, request: Request) -> SeenMeeting:
     """Show what an institution tells of a meeting."""
     async with node_of(request).works.looking() as store:
         found = await store.seen_meeting(meeting_id)

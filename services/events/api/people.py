@@ -31,13 +31,40 @@ async def list_registrations(
     """List who asked to attend a meeting."""
     async with node_of(request).works.looking() as store:
         await store.meeting(meeting_id, institution)
-        found = await store.registrations(meeting_id, after, limit)
-    items = [ListedOut.listed(each) for each in found]
-    return Registrations(items=items, next=items[-1].registration_id if len(items) == limit else None)
+        found = await store.registrations(meeting_id, after, limit + 1)
+    items = [ListedOut.listed(each) for each in found[:limit]]
+    return Registrations(items=items, next=items[-1].registration_id if len(found) > limit else None)
+
+
+@router.get("/registrations/{registration_id}")
+async def show_registration(
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: ReadKey
+) -> ListedOut:
+    """Show a registration with its person and its place in the queue."""
+    async with node_of(request).works.looking() as store:
+        return ListedOut.listed(await store.listed_registration(registration_id, institution))
+
+
+@router.post("/registrations/{registration_id}/accept")
+async def accept_seat(
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
+) -> RegistrationOut:
+    """Take the offered seat for somebody who called."""
+    async with node_of(request).works() as work:
+        return RegistrationOut.of(await seats.accept(registration_id, institution, work))
+
+
+@router.post("/registrations/{registration_id}/decline")
+async def decline_seat(
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
+) -> RegistrationOut:
+    """Give the offered seat back for somebody who called; the next in the queue is offered it."""
+    async with node_of(request).works() as work:
+        return RegistrationOut.of(await seats.decline(registration_id, institution, work))
 
 
 @router.post("/registrations/{registration_id}/attended")
-async def attended(
+async def note_attended(
     institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
 ) -> RegistrationOut:
     """Note that somebody came."""
@@ -46,7 +73,7 @@ async def attended(
 
 
 @router.post("/registrations/{registration_id}/no_show")
-async def no_show(
+async def note_no_show(
     institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
 ) -> RegistrationOut:
     """Note that somebody stayed away."""
@@ -55,7 +82,7 @@ async def no_show(
 
 
 @router.post("/registrations/{registration_id}/withdraw")
-async def withdraw(
+async def withdraw_registration(
     institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: WriteKey
 ) -> RegistrationOut:
     """Give somebody's place back; the next in the queue is offered it."""
@@ -64,7 +91,9 @@ async def withdraw(
 
 
 @router.delete("/participants/{participant_id}", status_code=204)
-async def erase(institution: InstitutionPath, participant_id: ParticipantId, request: Request, key: WriteKey) -> None:
+async def erase_participant(
+    institution: InstitutionPath, participant_id: ParticipantId, request: Request, key: WriteKey
+) -> None:
     """Erase a person: their seats go to the next, the contact goes everywhere, the counts stay."""
     async with node_of(request).works() as work:
         await erasing.erase(participant_id, institution, work)

@@ -1,6 +1,6 @@
 """Series and meetings of an institution."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from services.events.api.models import (
     After,
@@ -21,6 +21,7 @@ from services.events.domain.meeting import Meeting, Series
 from services.events.handlers import meetings as handlers
 from shared.contract.words import MeetingState
 from shared.kit.http import ReadKey, WriteKey, node_of
+from shared.kit.matching import tag_of
 
 router = APIRouter(prefix="/institutions/{institution}")
 
@@ -43,9 +44,9 @@ async def list_series(
 ) -> SeriesPage:
     """List the institution's series."""
     async with node_of(request).works.looking() as store:
-        found = await store.series(institution, after, limit)
-    items = [SeriesOut.of(each) for each in found]
-    return SeriesPage(items=items, next=found[-1].id if len(found) == limit else None)
+        found = await store.series(institution, after, limit + 1)
+    items = [SeriesOut.of(each) for each in found[:limit]]
+    return SeriesPage(items=items, next=items[-1].series_id if len(found) > limit else None)
 
 
 @router.post("/meetings", status_code=201, tags=["meetings"])
@@ -69,18 +70,19 @@ async def list_meetings(
 ) -> Meetings:
     """List the institution's own meetings, drafts among them."""
     async with node_of(request).works.looking() as store:
-        found = await store.meetings(institution, after, limit, state=state)
-    items = [_shown(each, request) for each in found]
-    return Meetings(items=items, next=found[-1].id if len(found) == limit else None)
+        found = await store.meetings(institution, after, limit + 1, state=state)
+    items = [_shown(each, request) for each in found[:limit]]
+    return Meetings(items=items, next=items[-1].meeting_id if len(found) > limit else None)
 
 
 @router.get("/meetings/{meeting_id}", tags=["meetings"])
 async def show_meeting(
-    institution: InstitutionPath, meeting_id: MeetingId, request: Request, key: ReadKey
+    institution: InstitutionPath, meeting_id: MeetingId, request: Request, response: Response, key: ReadKey
 ) -> MeetingOut:
-    """Show one of the institution's meetings."""
+    """Show one of the institution's meetings; its ETag may come back as `If-Match` with a change."""
     async with node_of(request).works.looking() as store:
         meeting = await store.meeting(meeting_id, institution)
+    response.headers["ETag"] = tag_of(meeting)
     return _shown(meeting, request)
 
 
@@ -95,7 +97,9 @@ async def change_meeting(
 
 
 @router.post("/meetings/{meeting_id}/publish", tags=["meetings"])
-async def publish(institution: InstitutionPath, meeting_id: MeetingId, request: Request, key: WriteKey) -> MeetingOut:
+async def publish_meeting(
+    institution: InstitutionPath, meeting_id: MeetingId, request: Request, key: WriteKey
+) -> MeetingOut:
     """Show a meeting to everybody."""
     async with node_of(request).works() as work:
         meeting = await handlers.publish(meeting_id, institution, work)
@@ -103,7 +107,7 @@ async def publish(institution: InstitutionPath, meeting_id: MeetingId, request: 
 
 
 @router.post("/meetings/{meeting_id}/postpone", tags=["meetings"])
-async def postpone(
+async def postpone_meeting(
     institution: InstitutionPath, meeting_id: MeetingId, body: PostponeIn, request: Request, key: WriteKey
 ) -> MeetingOut:
     """Say that a meeting takes place later; with a new time it goes on as published."""
@@ -113,7 +117,7 @@ async def postpone(
 
 
 @router.post("/meetings/{meeting_id}/cancel", tags=["meetings"])
-async def cancel(
+async def cancel_meeting(
     institution: InstitutionPath, meeting_id: MeetingId, body: ReasonIn, request: Request, key: WriteKey
 ) -> MeetingOut:
     """Cancel a meeting; everybody who has a place is told why."""
@@ -123,7 +127,9 @@ async def cancel(
 
 
 @router.post("/meetings/{meeting_id}/hold", tags=["meetings"])
-async def hold(institution: InstitutionPath, meeting_id: MeetingId, request: Request, key: WriteKey) -> MeetingOut:
+async def hold_meeting(
+    institution: InstitutionPath, meeting_id: MeetingId, request: Request, key: WriteKey
+) -> MeetingOut:
     """Note that a meeting took place."""
     async with node_of(request).works() as work:
         meeting = await handlers.hold(meeting_id, institution, work)

@@ -18,6 +18,7 @@ from services.events.handlers.telling import tell_contact, tell_people
 from services.events.store import Store
 from shared.contract.events import RegistrantErased
 from shared.contract.words import MeetingKind, MeetingState, RegistrationState, SeatCause
+from shared.kit import idempotency
 from shared.kit.errors import Conflict, Invalid, NotFound, Problem
 from shared.kit.work import Work
 
@@ -135,6 +136,7 @@ async def forget(registration_id: str, work: Work[Store]) -> None:
 async def erase_contact(participant: Participant, work: Work[Store]) -> None:
     """Delete a locked person and have every copy of the contact go."""
     await work.store.delete_participant(participant.id)
+    await idempotency.forget(work.connection, participant.id)
     work.tell(
         RegistrantErased(
             institution=participant.institution, version=participant.version + 1, participant_id=participant.id

@@ -1,50 +1,47 @@
 """What the small pages behind links show and do, without an account."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from services.events.domain.meeting import Meeting
-from services.events.domain.registration import LinkOutcome, LinkPurpose, Registration, outlook
+from services.events.domain.registration import Registration, outlook
 from services.events.handlers import asking, seats
 from services.events.store import Store
 from shared.contract.words import RegistrationState
-from shared.kit.errors import Conflict
 from shared.kit.work import Work
+from shared.pages import Fact, Outcome, Purpose
+from shared.pages.serving import Look, own_place, where
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a link is about; `outcome` where asking makes no sense any more."""
-
-    registration: Registration
-    meeting: Meeting
-    host: str
-    place_in_queue: int | None
-    outcome: LinkOutcome | None
-
-
-async def look(purpose: LinkPurpose, registration_id: str, now: datetime, store: Store) -> Look:
+async def look(purpose: Purpose, registration_id: str, now: datetime, store: Store) -> Look:
     """Say what a link would do, and do nothing; raises NotFound."""
+    registration, meeting = await _found(registration_id, store)
+    return Look(await _facts(registration, meeting, store), outlook(purpose, registration, meeting, now))
+
+
+async def _found(registration_id: str, store: Store) -> tuple[Registration, Meeting]:
     registration = await store.registration(registration_id)
     await store.check_known(registration.participant_id)
-    meeting = await store.meeting(registration.meeting_id)
-    return Look(
-        registration,
-        meeting,
-        await store.name_of(meeting.institution),
-        await store.place_in_queue(registration),
-        outlook(purpose, registration, meeting, now),
-    )
+    return registration, await store.meeting(registration.meeting_id)
 
 
-async def act(purpose: LinkPurpose, registration_id: str, work: Work[Store]) -> tuple[LinkPurpose, LinkOutcome]:
+async def _facts(registration: Registration, meeting: Meeting, store: Store) -> list[Fact]:
+    return [
+        ("Meeting", meeting.title),
+        ("Institution", await store.name_of(meeting.institution)),
+        ("When", meeting.starts),
+        *where(meeting.place),
+        *own_place(registration.offered_until, await store.place_in_queue(registration)),
+    ]
+
+
+async def act(purpose: Purpose, registration_id: str, work: Work[Store]) -> tuple[Purpose, Outcome]:
     """Do what a link is for; raises Conflict where a rule refuses it meanwhile. Gives what to answer.
 
     Whoever confirms and has to wait reads so; whoever asks again and gets a seat at once reads that it is theirs.
     """
-    seen = await look(purpose, registration_id, work.now, work.store)
-    if seen.outcome is not None:
-        return purpose, seen.outcome
+    outcome = outlook(purpose, *await _found(registration_id, work.store), work.now)
+    if outcome is not None:
+        return purpose, outcome
     if purpose == "confirm":
         confirmed = await asking.confirm(registration_id, work)
         return purpose, "done" if confirmed.state is RegistrationState.REGISTERED else "full"
@@ -52,16 +49,9 @@ async def act(purpose: LinkPurpose, registration_id: str, work: Work[Store]) -> 
         again = await seats.ask_again(registration_id, work)
         return ("accept" if again.state is RegistrationState.REGISTERED else purpose), "done"
     if purpose == "accept":
-        await seats.accept(registration_id, work)
+        await seats.accept(registration_id, None, work)
     elif purpose == "decline":
-        await seats.decline(registration_id, work)
+        await seats.decline(registration_id, None, work)
     else:
         await seats.withdraw(registration_id, None, work)
     return purpose, "done"
-
-
-def outcome_of(conflict: Conflict) -> LinkOutcome:
-    """Say a refusal in the words of the pages."""
-    if conflict.code == "already_done":
-        return "already_done"
-    return "full" if conflict.code == "full" else "too_late"

@@ -35,19 +35,19 @@ async def give(registration: Registration, work: Work[Store]) -> Registration:
     return await work.store.registration(registration.id)
 
 
-async def accept(registration_id: str, work: Work[Store]) -> Registration:
+async def accept(registration_id: str, institution: str | None, work: Work[Store]) -> Registration:
     """Take an offered seat."""
-    return await _move(registration_id, lambda desk, id_: desk.accept(id_), work)
+    return await _move(registration_id, institution, lambda desk, id_: desk.accept(id_), work)
 
 
-async def decline(registration_id: str, work: Work[Store]) -> Registration:
+async def decline(registration_id: str, institution: str | None, work: Work[Store]) -> Registration:
     """Give an offered seat back."""
-    return await _move(registration_id, lambda desk, id_: desk.decline(id_), work)
+    return await _move(registration_id, institution, lambda desk, id_: desk.decline(id_), work)
 
 
 async def expire(registration_id: str, work: Work[Store]) -> Registration:
     """End an offer whose deadline has passed; the seat is offered to the next."""
-    return await _move(registration_id, lambda desk, id_: desk.expire(id_), work)
+    return await _move(registration_id, None, lambda desk, id_: desk.expire(id_), work)
 
 
 async def withdraw(registration_id: str, institution: str | None, work: Work[Store]) -> Registration:
@@ -57,7 +57,7 @@ async def withdraw(registration_id: str, institution: str | None, work: Work[Sto
     with refusing():
         # Read again behind the lock: the registration may have moved while this one waited.
         check_leaving(await work.store.registration(registration_id))
-    return await _move(registration_id, lambda desk, id_: desk.withdraw(id_), work)
+    return await _move(registration_id, None, lambda desk, id_: desk.withdraw(id_), work)
 
 
 async def ask_again(registration_id: str, work: Work[Store]) -> Registration:
@@ -70,7 +70,7 @@ async def ask_again(registration_id: str, work: Work[Store]) -> Registration:
         if other.state is not RegistrationState.UNCONFIRMED:
             raise Conflict("the person has another place at this meeting", code="already_done")
         await work.store.delete_registration(other.id)
-    return await _move(registration_id, lambda desk, id_: desk.ask_again(id_), work)
+    return await _move(registration_id, None, lambda desk, id_: desk.ask_again(id_), work)
 
 
 async def go_on(registration_id: str, institution: str, way: Onward, work: Work[Store]) -> Registration:
@@ -83,8 +83,8 @@ async def go_on(registration_id: str, institution: str, way: Onward, work: Work[
     return await work.store.registration(registration_id)
 
 
-async def _move(registration_id: str, move: Move, work: Work[Store]) -> Registration:
-    registration = await work.store.registration(registration_id)
+async def _move(registration_id: str, institution: str | None, move: Move, work: Work[Store]) -> Registration:
+    registration = await work.store.registration(registration_id, institution)
     before = await work.store.locked_meeting(registration.meeting_id)
     with refusing():
         changes = await move(desk_of(work), registration_id)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.events.domain.meeting import Meeting, Series
 from services.events.store import tables
 from shared.contract.words import MeetingKind, MeetingState, Place
+from shared.kit import matching
 from shared.kit.errors import NotFound
 
 _SERIES = tuple(each.name for each in fields(Series))
@@ -46,10 +47,14 @@ class MeetingStore:
         """Give a meeting as it was last committed; raises NotFound, also where it is another institution's."""
         return await self._meeting(_which(meeting_id, institution), meeting_id)
 
+    async def has_meeting(self, meeting_id: str) -> bool:
+        """Tell whether a meeting is managed here, whoever's it is."""
+        return (await self.connection.execute(sa.select(t.c.id).where(t.c.id == meeting_id))).first() is not None
+
     async def locked_meeting(self, meeting_id: str, institution: str | None = None) -> Meeting:
         """Lock a meeting until the end of the transaction and give it; raises NotFound."""
         # Without this lock two desks read the same counts and both give the last seat.
-        return await self._meeting(_which(meeting_id, institution).with_for_update(), meeting_id)
+        return matching.matched(await self._meeting(_which(meeting_id, institution).with_for_update(), meeting_id))
 
     async def _meeting(self, query: sa.Select[Any], meeting_id: str) -> Meeting:
         row = (await self.connection.execute(query)).first()

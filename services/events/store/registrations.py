@@ -77,14 +77,20 @@ class RegistrationStore:
 
     async def registrations(self, meeting_id: str, after: str, limit: int) -> list[Listed]:
         """Give a page of a meeting's registrations with their people and their places in the queue."""
-        p = tables.participant
-        query = sa.select(t, p.c.name, p.c.mail, p.c.language, p.c.version.label("contact_version"))
-        query = query.outerjoin_from(t, p, p.c.id == t.c.participant_id)
-        query = query.where(t.c.meeting_id == meeting_id, t.c.id > after).order_by(t.c.id).limit(limit)
+        query = _with_people().where(t.c.meeting_id == meeting_id, t.c.id > after).order_by(t.c.id).limit(limit)
         rows = [row._mapping for row in await self.connection.execute(query)]
         waits = any(row["state"] == RegistrationState.WAITING.value for row in rows)
         queue = await self.queue(meeting_id) if waits else {}
         return [Listed(_registration(row), _person(row), queue.get(row["id"])) for row in rows]
+
+    async def listed_registration(self, registration_id: str, institution: str) -> Listed:
+        """Give a registration with its person and its place in the queue; raises NotFound."""
+        query = _with_people().where(t.c.id == registration_id, t.c.institution == institution)
+        row = (await self.connection.execute(query)).first()
+        if row is None:
+            raise NotFound(f"there is no registration '{registration_id}'")
+        found = _registration(row._mapping)
+        return Listed(found, _person(row._mapping), await self.place_in_queue(found))
 
     async def next_in_queue(self, meeting_id: str) -> Registration | None:
         """Give whoever is next: by time, then id."""
@@ -146,6 +152,12 @@ class RegistrationStore:
 def _queue(meeting_id: str, *columns: Any) -> sa.Select[Any]:
     waiting = sa.select(*columns).where(t.c.meeting_id == meeting_id, t.c.state == RegistrationState.WAITING.value)
     return waiting.order_by(t.c.since, t.c.id)
+
+
+def _with_people() -> sa.Select[Any]:
+    p = tables.participant
+    query = sa.select(t, p.c.name, p.c.mail, p.c.language, p.c.version.label("contact_version"))
+    return query.outerjoin_from(t, p, p.c.id == t.c.participant_id)
 
 
 def _registration(row: sa.RowMapping) -> Registration:

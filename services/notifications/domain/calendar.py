@@ -44,8 +44,12 @@ END:VTIMEZONE
 
 
 def method_of(letter: Letter) -> Method | None:
-    """Return what the calendar of a letter does; None if it carries no calendar."""
-    return METHODS.get(letter.kind) if letter.occasion.appointments else None
+    """Return what the calendar of a letter does; None if it carries no calendar.
+
+    Who only waits hears of changes as well, and gets none of the dates as if they were theirs.
+    """
+    method = METHODS.get(letter.kind) if letter.occasion.appointments else None
+    return None if method == "REQUEST" and not letter.seated else method
 
 
 def calendar(letter: Letter) -> bytes | None:
@@ -69,14 +73,11 @@ def _berlin() -> Component:
 
 
 def uid(occasion: Occasion, appointment: Appointment, position: int) -> str:
-    """Return the lasting name of a date: by its number; else a run's date by its start, a meeting's by its position."""
-    if appointment.number is not None:
-        name = f"n{appointment.number}"
-    elif occasion.sort == "run":
-        name = appointment.starts.astimezone(BERLIN).strftime("%Y%m%dT%H%M")
-    else:
-        # A meeting that is put off keeps its name, so that its entry moves instead of standing twice.
-        name = f"p{position}"
+    """Return the lasting name of a date: its number, else its position among the dates.
+
+    A date that is put off keeps its name, so that its entry moves; named by its start it would stand twice.
+    """
+    name = f"p{position}" if appointment.number is None else f"n{appointment.number}"
     return f"{re.sub(r'[^A-Za-z0-9._-]', '-', occasion.id)}-{name}@album"
 
 

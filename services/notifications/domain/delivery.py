@@ -107,12 +107,16 @@ class IllegalMove(Exception):  # noqa: N818 - named for what was tried
 
 @dataclass(frozen=True)
 class Facts:
-    """What a letter says beyond its occasion; `links` are purposes with the end of each link."""
+    """What a letter says beyond its occasion; `links` are purposes with the end of each link.
+
+    `seated` tells whether the reader has the seat, or only waits for one.
+    """
 
     place_in_queue: int | None = None
     offered_until: datetime | None = None
     reason: str | None = None
     links: tuple[tuple[str, datetime], ...] = ()
+    seated: bool = True
 
 
 @dataclass(frozen=True)

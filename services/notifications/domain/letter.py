@@ -53,7 +53,10 @@ class Occasion:
 
 @dataclass(frozen=True)
 class Letter:
-    """Everything one letter is made of; moments are aware, `language` is a tag such as "ar"."""
+    """Everything one letter is made of; moments are aware, `language` is a tag such as "ar".
+
+    `seated` tells whether the reader has the seat, or only waits for one.
+    """
 
     kind: Kind
     delivery_id: str
@@ -68,6 +71,7 @@ class Letter:
     sender_name: str
     sender_address: str
     written_at: datetime
+    seated: bool = True
 
 
 _NEEDED_LINKS: Mapping[Kind, tuple[Purpose, ...]] = {

@@ -35,11 +35,11 @@ def lint(rendered: Rendered) -> list[str]:
 
 def _bytes_findings(mime: bytes) -> list[str]:
     findings = []
-    if any(octet > 127 for octet in mime):
+    if not mime.isascii():
         findings.append("the message is not 7-bit")
-    if any(len(line) > LONGEST_LINE for line in mime.split(b"\r\n")):
+    if max(map(len, mime.split(b"\r\n"))) > LONGEST_LINE:
         findings.append(f"a line is longer than {LONGEST_LINE} octets")
-    if b"\n" in mime.replace(b"\r\n", b""):
+    if mime.count(b"\n") != mime.count(b"\r\n"):
         findings.append("a line does not end with CR LF")
     return findings
 

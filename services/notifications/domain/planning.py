@@ -18,6 +18,7 @@ USEFUL_WITHOUT_DATES = timedelta(days=30)
 Sort = Literal["run", "meeting"]
 
 _SEATED = frozenset({"enrolled", "attending", "registered"})
+_ENDED = frozenset({"completed", "dropped", "rejected", "expired", "transferred", "attended", "no_show"})
 _KINDS: Mapping[Sort, Mapping[SeatCause, Kind]] = {
     "run": {
         SeatCause.ASKED: Kind.registration_confirm,
@@ -142,6 +143,7 @@ def _facts(kind: Kind, happening: Happening, now: datetime) -> Facts:
         offered_until=happening.offered_until,
         reason=happening.reason,
         links=tuple((purpose, until) for purpose, until in links if until > now),
+        seated=happening.state in _SEATED,
     )
 
 
@@ -174,17 +176,29 @@ def ending_of(earlier: Delivery, happening: Happening, planned: list[Planned]) -
     """Decide whether an earlier mail about the same place ends; None where it stays true."""
     if earlier.state not in OPEN or earlier.version > happening.version:
         return None
+    reason = _without_a_place(earlier, happening)
+    if reason is not None:
+        return Ending(State.cancelled, reason)
     match happening.cause:
-        case SeatCause.OCCASION_CANCELLED if earlier.kind not in {Kind.run_cancelled, Kind.meeting_cancelled}:
-            return Ending(State.cancelled, "occasion_cancelled")
-        case SeatCause.WITHDRAWN | SeatCause.DECLINED:
-            return Ending(State.cancelled, happening.cause.value)
         case SeatCause.OFFER_EXPIRED if earlier.kind is Kind.seat_offered:
             return Ending(State.expired, "offer_expired")
         case SeatCause.ACCEPTED | SeatCause.GIVEN if earlier.kind is Kind.seat_offered:
             return Ending(State.superseded, happening.cause.value)
         case _:
             return _superseded(earlier, happening, planned)
+
+
+def _without_a_place(earlier: Delivery, happening: Happening) -> str | None:
+    """Say why a mail about the place is void, where the place itself has ended."""
+    match happening.cause:
+        case SeatCause.OCCASION_CANCELLED if earlier.kind not in {Kind.run_cancelled, Kind.meeting_cancelled}:
+            return "occasion_cancelled"
+        case SeatCause.WITHDRAWN | SeatCause.DECLINED:
+            return happening.cause.value
+        case SeatCause.PROGRESSED if happening.state in _ENDED:
+            return happening.state
+        case _:
+            return None
 
 
 def _superseded(earlier: Delivery, happening: Happening, planned: list[Planned]) -> Ending | None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from email import policy
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from hashlib import sha256
@@ -17,7 +18,7 @@ from shared.texts import cleaned, isolated, written_for
 __all__ = ["Rendered", "lint", "render"]
 
 # 8-bit parts are re-encoded by relays on the way, and that breaks the DKIM signature.
-_POLICY = policy.SMTP.clone(cte_type="7bit")
+_POLICY = policy.SMTP.clone(cte_type="7bit", refold_source="none")
 
 _LONGEST_TITLE = 80
 _LONGEST_NAME = 60
@@ -82,15 +83,28 @@ def _mime(letter: Letter, read: Rendered) -> bytes:
 
 def _head(message: EmailMessage, letter: Letter, subject: str) -> None:
     occasion = letter.occasion
-    message["From"] = _mailbox(letter.sender_name, letter.sender_address)
-    message["To"] = _mailbox(letter.name, letter.address)
+    _say_mailbox(message, "From", letter.sender_name, letter.sender_address)
+    _say_mailbox(message, "To", letter.name, letter.address)
     if occasion.reply_to:
-        message["Reply-To"] = _mailbox(occasion.institution_name, occasion.reply_to)
-    message["Subject"] = subject
+        _say_mailbox(message, "Reply-To", occasion.institution_name, occasion.reply_to)
+    message.set_raw("Subject", _encoded("Subject", subject))
     message["Date"] = letter.written_at
     message["Message-ID"] = message_id(letter.delivery_id, letter.sender_address)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
+
+
+def _say_mailbox(message: EmailMessage, header: str, name: str, address: str) -> None:
+    mailbox = _mailbox(name, address)
+    if mailbox.display_name.isascii():
+        message[header] = mailbox
+    else:
+        message.set_raw(header, f"{_encoded(header, mailbox.display_name)}\n <{mailbox.addr_spec}>")
+
+
+def _encoded(header: str, words: str) -> str:
+    # Python 3.11 loses or doubles spaces where it folds between plain and encoded words: all of it is encoded.
+    return Header(words, "utf-8", header_name=header).encode()
 
 
 def message_id(delivery_id: str, sender_address: str) -> str:

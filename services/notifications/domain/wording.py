@@ -231,7 +231,7 @@ def _actions(texts: Texts, letter: Letter) -> tuple[Action, ...]:
 
 
 def _label(purpose: Purpose, letter: Letter) -> str:
-    if purpose == "cancel" and letter.kind is Kind.waiting:
+    if purpose == "cancel" and not letter.seated:
         return "I do not want to wait any longer"
     return _ACTIONS[purpose]
 

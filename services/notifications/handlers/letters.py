@@ -40,6 +40,7 @@ async def written(delivery: Delivery, contact: Contact, sender: Sender, work: Wo
         sender_name=f"{name} über ALBuM",
         sender_address=sender.mail_from,
         written_at=work.now,
+        seated=delivery.facts.seated,
     )
     return render(letter).mime
 

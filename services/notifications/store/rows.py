@@ -65,6 +65,7 @@ def facts_row(facts: Facts) -> dict[str, Any]:
         "offered_until": _word(facts.offered_until),
         "reason": facts.reason,
         "links": [[purpose, _word(until)] for purpose, until in facts.links],
+        "seated": facts.seated,
     }
 
 
@@ -75,6 +76,7 @@ def facts_of(row: dict[str, Any]) -> Facts:
         offered_until=_moment(row.get("offered_until")),
         reason=row.get("reason"),
         links=tuple((purpose, datetime.fromisoformat(until)) for purpose, until in row.get("links", ())),
+        seated=row.get("seated", True),
     )
 
 

@@ -114,7 +114,7 @@ class Notified:
         self.settings = Settings(
             secret=SecretStr("0123456789abcdef0123"),
             smtp=catcher.address,
-            smtp_patience=timedelta(seconds=0.5),
+            smtp_patience=timedelta(seconds=1.5),
             mail_from="post@album.example",
         )
         self.works = Works(database, Store, self.clock, Ids(Random(7), self.clock), self.settings)

@@ -137,17 +137,39 @@ def test_a_meeting_that_is_put_off_moves() -> None:
     assert old["UID"] == new["UID"]
 
 
-def test_a_numbered_date_of_a_run_moves() -> None:
-    """A date with a number keeps its UID on a new day; without a number the old day would stay (the control)."""
+def test_a_date_of_a_run_moves() -> None:
+    """One date of a course goes to another day: its entry moves, all others keep their UIDs and their days."""
+    old = [BEFORE, BEFORE + timedelta(days=7), BEFORE + timedelta(days=14)]
+    new = [old[0], old[1] + timedelta(days=1), old[2]]
+    before, after = _events(_letter(Kind.enrolled, *old)), _events(_letter(Kind.run_changed, *new, version=4))
+    assert [event["UID"] for event in before] == [event["UID"] for event in after]
+    assert [event["DTSTART"].dt for event in after] == new
+
+
+def test_a_numbered_date_keeps_its_name_among_others() -> None:
+    """A date with a number keeps its UID though another one was put before it; by position it would not."""
     letter = _letter(Kind.run_changed, BEFORE)
 
-    def name(start: datetime, number: int | None) -> str:
-        occasion = replace(letter.occasion, appointments=(Appointment(start, None, "", number),))
-        return str(_events(replace(letter, occasion=occasion))[0]["UID"])
+    def name(*numbers: int | None) -> str:
+        dates = tuple(Appointment(BEFORE + timedelta(days=day), None, "", each) for day, each in enumerate(numbers))
+        return str(_events(replace(letter, occasion=replace(letter.occasion, appointments=dates)))[-1]["UID"])
 
-    moved = BEFORE + timedelta(days=1)
-    assert name(BEFORE, 7) == name(moved, 7)
-    assert name(BEFORE, None) != name(moved, None)
+    assert name(7) == name(8, 7)
+    assert name(None) != name(None, None)
+
+
+@pytest.mark.parametrize("kind", [Kind.run_changed, Kind.meeting_changed])
+def test_who_waits_gets_no_dates(kind: Kind) -> None:
+    """A change reaches those who wait as well, but only who has the seat finds the dates in the calendar."""
+    seated = _letter(kind, BEFORE)
+    assert calendar(seated) is not None
+    assert calendar(replace(seated, seated=False)) is None
+    assert b"text/calendar" not in render(replace(seated, seated=False)).mime
+
+
+def test_a_cancellation_reaches_every_calendar() -> None:
+    """Nobody has a seat in what is cancelled, and whoever had one loses the dates."""
+    assert calendar(replace(_letter(Kind.run_cancelled, BEFORE), seated=False)) is not None
 
 
 @given(st.text(), st.text(), st.text())

@@ -177,6 +177,28 @@ def test_one_change_of_the_occasion_is_one_mail() -> None:
     assert plan(one, NOW)[0].business_key(one) == plan(two, NOW)[0].business_key(two)
 
 
+@pytest.mark.parametrize(("state", "has_seat"), [("enrolled", True), ("waiting", False), ("offered", False)])
+def test_a_change_knows_who_has_the_seat(state: str, has_seat: bool) -> None:
+    """The mail about a change is for those who wait as well, and tells them apart."""
+    assert plan(happening(SeatCause.OCCASION_CHANGED, state=state), NOW)[0].facts.seated is has_seat
+
+
+@pytest.mark.parametrize(
+    ("sort", "state", "stays"),
+    [
+        ("run", "dropped", False),
+        ("run", "rejected", False),
+        ("run", "completed", False),
+        ("run", "attending", True),
+        ("meeting", "expired", False),
+    ],
+)
+def test_who_is_out_gets_no_mail_that_was_planned_before(sort: Sort, state: str, stays: bool) -> None:
+    """Staff note that somebody is out: no reminder and no offer follows; who only attends keeps theirs."""
+    for kind in (Kind.reminder, Kind.seat_offered):
+        assert (ended(kind, SeatCause.PROGRESSED, sort=sort, state=state) is None) is stays
+
+
 def ended(kind: Kind, cause: SeatCause, **more: Any) -> State | None:
     """Give where an earlier mail of a kind ends after a cause, None if it stays."""
     told = happening(cause, **more)
