@@ -14,6 +14,7 @@ service: Service = Service(
     copies=COPIES,
     migrations=Path(__file__).with_name("migrations"),
     hears=consume.hears,
+    takes=consume.takes,
     api=api.router,
     settings=Settings,
     timers=timers.TIMERS,

@@ -1,4 +1,4 @@
-"""An operator's hand in: `album import kufer FILE --institution X`."""
+"""An operator's hand in: `album import kufer|ics|csv FILE --institution X`, `album export FORMAT`."""
 
 import json
 import re
@@ -8,25 +8,37 @@ from random import SystemRandom
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from services.courses.domain.catalogue import Entry
-from services.courses.domain.kufer import read_kufer
-from services.courses.handlers import importing
+from services.courses.domain.findings import count_findings
+from services.courses.domain.formats.exporting import EXPORTS, Export, ExportName
+from services.courses.domain.formats.reading import Format, read
+from services.courses.handlers import exporting, importing
 from services.courses.handlers.importing import Report
 from services.courses.store import Store
 from shared.contract.words import SLUG
 from shared.kit.clock import Ids, SystemClock
 from shared.kit.command import on_database
 from shared.kit.database import Database
+from shared.kit.directory import known_institutions
 from shared.kit.node import Service
 from shared.kit.work import Works
 
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="An export of KuferSQL.")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A catalogue file.")]
 Institution = Annotated[str, typer.Option(help="Whose courses these are, such as vhs-hannover.")]
 Preview = Annotated[bool, typer.Option("--preview", help="Say what would happen, and do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Form = Annotated[ExportName, typer.Argument(help="The format.")]
+OfOne = Annotated[str | None, typer.Option("--institution", help="Only this institution's runs.")]
+Out = Annotated[Path | None, typer.Option(dir_okay=False, help="Write into this file, not to the screen.")]
+FORMATS: dict[Format, str] = {
+    "kufer": "an export of KuferSQL (XML)",
+    "ics": "a calendar, in which each event with all its dates is one course",
+    "csv": "a table with one course in each line",
+}
 
 
 def app_for(service: Callable[[], Service]) -> typer.Typer:
@@ -34,37 +46,83 @@ def app_for(service: Callable[[], Service]) -> typer.Typer:
     app = typer.Typer()
     imports = typer.Typer(no_args_is_help=True, help="Bring a course catalogue in.")
     app.add_typer(imports, name="import")
+    for form, what in FORMATS.items():
+        imports.command(form, help=f"Import {what}. {_HOW}")(_importer(form, service))
 
-    # With one command alone, typer would drop its name: `album import kufer FILE` must stay.
-    @imports.callback()
-    def _named() -> None: ...
-
-    @imports.command("kufer")
-    def kufer(file: File, institution: Institution, preview: Preview = False, as_json: AsJson = False) -> None:
-        """Import a course catalogue from KuferSQL: new runs are published, known ones keep what was edited here."""
-        if not re.fullmatch(SLUG, institution):
-            raise typer.BadParameter(f"'{institution}' is no slug of an institution, such as vhs-hannover")
-        with file.open("rb") as stream:
-            entries = tuple(read_kufer(stream))
+    @app.command("export")
+    def export(form: Form, institution: OfOne = None, out: Out = None) -> None:
+        """Write the runs of the whole network, or of one institution, in a format that others read."""
+        _check(institution)
         chosen = service()
-        report = on_database(chosen, lambda database: _imported(chosen, database, institution, entries, preview))
-        if as_json:
-            typer.echo(json.dumps(importing.as_json(report), ensure_ascii=False))
-        else:
-            _show(report, preview)
+        on_database(chosen, lambda database: _exported(chosen, database, EXPORTS[form], institution, out))
 
     return app
 
 
-async def _imported(
-    service: Service, database: Database, institution: str, entries: tuple[Entry, ...], preview: bool
-) -> Report:
+_HOW = (
+    "New runs are published, known ones keep what was edited here. Rows that cannot be read or kept are named and "
+    "stop nothing else; a file without any course ends with 1."
+)
+
+
+def _importer(form: Format, service: Callable[[], Service]) -> Callable[..., None]:
+    def bring_in(file: File, institution: Institution, preview: Preview = False, as_json: AsJson = False) -> None:
+        _check(institution)
+        with file.open("rb") as stream:
+            entries = read(form, stream, institution, SystemClock().now())
+        chosen = service()
+        report, known = on_database(
+            chosen, lambda database: _imported(chosen, database, form, institution, entries, preview)
+        )
+        if as_json:
+            typer.echo(json.dumps(importing.as_json(report), ensure_ascii=False))
+        else:
+            _show(report, preview)
+            if not known:
+                typer.echo(f"'{institution}' is not known here yet; is that its slug?", err=True)
+        if report.unreadable:
+            raise typer.Exit(1)
+
+    return bring_in
+
+
+def _check(institution: str | None) -> None:
+    if institution is not None and not re.fullmatch(SLUG, institution):
+        raise typer.BadParameter(f"'{institution}' is no slug of an institution, such as vhs-hannover")
+
+
+def _works(service: Service, database: Database) -> Works[Store]:
     clock = SystemClock()
-    works: Works[Store] = Works(database, Store, clock, Ids(SystemRandom(), clock), service.settings())
-    if not preview:
-        return await importing.import_all(institution, importing.KUFER, entries, works)
+    return Works(database, Store, clock, Ids(SystemRandom(), clock), service.settings())
+
+
+async def _exported(
+    service: Service, database: Database, export: Export, institution: str | None, out: Path | None
+) -> None:
+    base = service.settings().link_url(service.name)
+    pieces = exporting.pieces(export, institution, base, _works(service, database))
+    if out is None:
+        async for piece in pieces:
+            typer.echo(piece, nl=False)
+        return
+    # Whoever reads the file, such as a web server, never finds half of it.
+    part = out.with_name(f"{out.name}.part")
+    with part.open("wb") as file:
+        async for piece in pieces:
+            file.write(piece)
+    part.replace(out)
+
+
+async def _imported(
+    service: Service, database: Database, form: Format, institution: str, entries: tuple[Entry, ...], preview: bool
+) -> tuple[Report, bool]:
+    """Import or preview; tell as well whether the institution is known to be in the network."""
+    works = _works(service, database)
     async with works.looking() as store:
-        return await importing.preview(institution, importing.KUFER, entries, store)
+        known = institution in await known_institutions(store.connection)
+        if preview:
+            return await importing.preview(institution, form, entries, store), known
+    return await importing.import_all(institution, form, entries, works), known
 
 
 def _show(report: Report, preview: bool) -> None:
@@ -72,15 +130,19 @@ def _show(report: Report, preview: bool) -> None:
     compared = report.preview
     found = (*compared.findings, *report.failed)
     if found:
-        table = Table("kind", "courses", "what to look at", title="Findings")
+        # Every sentence names its courses: a column of their numbers would cost the room that the sentence needs.
+        table = Table("kind", "what to look at", box=SIMPLE_HEAD)
         for finding in found:
-            table.add_row(finding.kind, ", ".join(finding.numbers), finding.sentence)
+            table.add_row(finding.kind, finding.sentence)
         console.print(table)
     for merged in compared.changed + compared.unchanged:
         if merged.kept:
             console.print(f"Course {merged.row.number}: edited here and kept: {', '.join(merged.kept)}")
     if compared.gone:
         console.print(f"Not in the file any more, left as they are: {', '.join(compared.gone)}")
+    counts = {kind: count for kind, count in count_findings(compared.findings).items() if count}
+    if counts:
+        console.print(f"Findings: {', '.join(f'{kind} {count}' for kind, count in counts.items())}")
     would = "would be" if preview else "are"
     console.print(
         f"{report.courses} courses with {report.sessions} sessions: {len(compared.new)} {would} new, "

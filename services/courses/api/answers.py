@@ -74,6 +74,22 @@ class ParticipantOut(BaseModel):
         return cls(participant_id=participant.id, skills=skills, entitlements=shown, **plain)
 
 
+class ParticipantListed(BaseModel):
+    """A participant in a list; the file of each holds the rest."""
+
+    participant_id: Id
+    state: FileState
+    version: int
+    language: Language
+    name: str | None
+
+    @classmethod
+    def of(cls, participant: Participant) -> "ParticipantListed":
+        """Show who it is."""
+        names = ("state", "version", "language", "name")
+        return cls(participant_id=participant.id, **{name: getattr(participant, name) for name in names})
+
+
 class EntitlementOut(BaseModel):
     """An entitlement."""
 
@@ -151,6 +167,13 @@ class Runs(BaseModel):
     """A page of an institution's own runs; `next` is null at the end."""
 
     items: list[RunOut]
+    next: str | None = None
+
+
+class Participants(BaseModel):
+    """A page of an institution's participants; `next` is null at the end."""
+
+    items: list[ParticipantListed]
     next: str | None = None
 
 

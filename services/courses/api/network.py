@@ -15,7 +15,7 @@ router = APIRouter(tags=["network"])
 
 
 @router.get("/runs")
-async def list_seen(
+async def list_network_runs(
     request: Request,
     institution: Slug | None = None,
     kind: RunKind | None = None,
@@ -30,14 +30,14 @@ async def list_seen(
     wanted = Wanted(institution, kind, level, quarter, state, free)
     run_id, _, owner = after.partition(".")
     async with node_of(request).works.looking() as store:
-        found = await store.seen(wanted, (run_id, owner), limit)
-    items = [SeenRun.of(each) for each in found]
-    following = f"{items[-1].run.run_id}.{items[-1].institution}" if len(items) == limit else None
+        found = await store.seen(wanted, (run_id, owner), limit + 1)
+    items = [SeenRun.of(each) for each in found[:limit]]
+    following = f"{items[-1].run.run_id}.{items[-1].institution}" if len(found) > limit else None
     return SeenRuns(items=items, next=following)
 
 
 @router.get("/runs/{run_id}")
-async def show_seen(run_id: RunId, request: Request) -> SeenRun:
+async def show_network_run(run_id: RunId, request: Request) -> SeenRun:
     """Show what an institution tells of a run."""
     async with node_of(request).works.looking() as store:
         found = await store.seen_run(run_id)

@@ -2,11 +2,13 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.courses.api.answers import EntitlementOut, ParticipantOut
+from services.courses.api.answers import EntitlementOut, ParticipantListed, ParticipantOut, Participants
 from services.courses.api.models import (
+    After,
     EntitlementId,
     EntitlementIn,
     InstitutionPath,
+    Limit,
     NewParticipantIn,
     ParticipantChangeIn,
     ParticipantId,
@@ -16,6 +18,7 @@ from services.courses.domain.participant import Participant
 from services.courses.handlers import participants as handlers
 from services.courses.handlers.seats import today_of
 from shared.kit.http import ReadKey, WriteKey, node_of
+from shared.kit.matching import tag_of
 
 router = APIRouter(prefix="/institutions/{institution}")
 
@@ -31,13 +34,25 @@ async def add_participant(
     return ParticipantOut.of(participant)
 
 
+@router.get("/participants", tags=["participants"])
+async def list_participants(
+    institution: InstitutionPath, request: Request, key: ReadKey, after: After = "", limit: Limit = 100
+) -> Participants:
+    """List the institution's participants; erased ones have only their id and state."""
+    async with node_of(request).works.looking() as store:
+        found = await store.participants(institution, after, limit + 1)
+    items = [ParticipantListed.of(each) for each in found[:limit]]
+    return Participants(items=items, next=items[-1].participant_id if len(found) > limit else None)
+
+
 @router.get("/participants/{participant_id}", tags=["participants"])
 async def show_participant(
-    institution: InstitutionPath, participant_id: ParticipantId, request: Request, key: ReadKey
+    institution: InstitutionPath, participant_id: ParticipantId, request: Request, response: Response, key: ReadKey
 ) -> ParticipantOut:
-    """Show a participant file with its entitlements."""
+    """Show a participant file with its entitlements; its ETag may come back as `If-Match` with a change."""
     async with node_of(request).works.looking() as store:
         participant = await store.participant(participant_id, institution)
+        response.headers["ETag"] = tag_of(participant)
         return ParticipantOut.of(participant, await store.entitlements_of(participant_id))
 
 
@@ -52,7 +67,7 @@ async def change_participant(
     """Change a participant file; without consent, phone and mail go."""
     async with node_of(request).works() as work:
         participant = await handlers.change_participant(participant_id, institution, body.values(), body.closed, work)
-    return ParticipantOut.of(participant)
+        return ParticipantOut.of(participant, await work.store.entitlements_of(participant_id))
 
 
 @router.delete("/participants/{participant_id}", status_code=204, tags=["participants"])

@@ -1,6 +1,6 @@
 """Enrolments: people ask for seats in an institution's runs, and staff takes them on."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from services.courses.api.answers import EnrolmentOut, Enrolments
 from services.courses.api.models import After, AskIn, EnrolmentId, InstitutionPath, Limit, RunId
@@ -12,13 +12,19 @@ from shared.kit.http import ReadKey, WriteKey, node_of
 router = APIRouter(prefix="/institutions/{institution}", tags=["enrolments"])
 
 
-@router.post("/runs/{run_id}/enrolments", status_code=201)
-async def ask(
-    institution: InstitutionPath, run_id: RunId, body: AskIn, request: Request, key: WriteKey
+@router.post(
+    "/runs/{run_id}/enrolments",
+    status_code=201,
+    responses={200: {"model": EnrolmentOut, "description": "The participant has a place in this run already"}},
+)
+async def ask_for_a_seat(
+    institution: InstitutionPath, run_id: RunId, body: AskIn, request: Request, response: Response, key: WriteKey
 ) -> EnrolmentOut:
-    """Give a participant a seat or a turn in the queue; asking twice gives the same enrolment."""
+    """Give a participant a seat or a turn in the queue; asking twice gives the same enrolment, with 200."""
     async with node_of(request).works() as work:
         queued = await handlers.ask(run_id, body.participant_id, institution, work)
+    if queued.known:
+        response.status_code = 200
     return EnrolmentOut.of(queued)
 
 
@@ -29,14 +35,14 @@ async def list_enrolments(
     request: Request,
     key: ReadKey,
     after: After = "",
-    limit: Limit = 200,
+    limit: Limit = 100,
 ) -> Enrolments:
     """List the enrolments of a run."""
     async with node_of(request).works.looking() as store:
         await store.run(run_id, institution)
-        found = await store.enrolments(run_id, after, limit)
-    following = found[-1].enrolment.id if len(found) == limit else None
-    return Enrolments(items=[EnrolmentOut.of(each) for each in found], next=following)
+        found = await store.enrolments(run_id, after, limit + 1)
+    items = [EnrolmentOut.of(each) for each in found[:limit]]
+    return Enrolments(items=items, next=items[-1].enrolment_id if len(found) > limit else None)
 
 
 @router.get("/enrolments/{enrolment_id}")
@@ -50,7 +56,7 @@ async def show_enrolment(
 
 
 @router.post("/enrolments/{enrolment_id}/accept")
-async def accept(
+async def accept_seat(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Take the offered seat."""
@@ -60,7 +66,7 @@ async def accept(
 
 
 @router.post("/enrolments/{enrolment_id}/decline")
-async def decline(
+async def decline_seat(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Give the offered seat back."""
@@ -76,7 +82,7 @@ async def _leave(institution: str, enrolment_id: str, way: Leaving, request: Req
 
 
 @router.post("/enrolments/{enrolment_id}/withdraw")
-async def withdraw(
+async def withdraw_enrolment(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Leave the queue, the offer or the seat."""
@@ -84,7 +90,7 @@ async def withdraw(
 
 
 @router.post("/enrolments/{enrolment_id}/reject")
-async def reject(
+async def reject_enrolment(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Turn somebody down who has no seat yet."""
@@ -92,7 +98,7 @@ async def reject(
 
 
 @router.post("/enrolments/{enrolment_id}/drop")
-async def drop(
+async def drop_enrolment(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Note that somebody stopped coming."""
@@ -106,7 +112,7 @@ async def _go_on(institution: str, enrolment_id: str, way: Onward, request: Requ
 
 
 @router.post("/enrolments/{enrolment_id}/attend")
-async def attend(
+async def note_attending(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Note that somebody attends."""
@@ -114,7 +120,7 @@ async def attend(
 
 
 @router.post("/enrolments/{enrolment_id}/complete")
-async def complete(
+async def note_completed(
     institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: WriteKey
 ) -> EnrolmentOut:
     """Note that somebody completed the run."""

@@ -1,6 +1,6 @@
 """Offers and runs of an institution."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from services.courses.api.answers import OfferOut, Offers, RunOut, Runs
 from services.courses.api.models import After, InstitutionPath, Limit, OfferIn, ReasonIn, RunId, RunIn, RunPlan
@@ -8,6 +8,7 @@ from services.courses.domain.run import Offer, Run, Step
 from services.courses.handlers import runs as handlers
 from shared.contract.words import RunState
 from shared.kit.http import ReadKey, WriteKey, node_of
+from shared.kit.matching import tag_of
 
 router = APIRouter(prefix="/institutions/{institution}")
 
@@ -30,8 +31,9 @@ async def list_offers(
 ) -> Offers:
     """List the institution's offers."""
     async with node_of(request).works.looking() as store:
-        found = await store.offers(institution, after, limit)
-    return Offers(items=[OfferOut.of(each) for each in found], next=found[-1].id if len(found) == limit else None)
+        found = await store.offers(institution, after, limit + 1)
+    items = [OfferOut.of(each) for each in found[:limit]]
+    return Offers(items=items, next=items[-1].offer_id if len(found) > limit else None)
 
 
 @router.post("/runs", status_code=201, tags=["runs"])
@@ -55,15 +57,19 @@ async def list_runs(
 ) -> Runs:
     """List the institution's own runs, drafts among them."""
     async with node_of(request).works.looking() as store:
-        found = await store.runs(institution, after, limit, state=state, number=number)
-    return Runs(items=[_shown(each, request) for each in found], next=found[-1].id if len(found) == limit else None)
+        found = await store.runs(institution, after, limit + 1, state=state, number=number)
+    items = [_shown(each, request) for each in found[:limit]]
+    return Runs(items=items, next=items[-1].run_id if len(found) > limit else None)
 
 
 @router.get("/runs/{run_id}", tags=["runs"])
-async def show_run(institution: InstitutionPath, run_id: RunId, request: Request, key: ReadKey) -> RunOut:
-    """Show one of the institution's runs."""
+async def show_run(
+    institution: InstitutionPath, run_id: RunId, request: Request, response: Response, key: ReadKey
+) -> RunOut:
+    """Show one of the institution's runs; its ETag may come back as `If-Match` with a change."""
     async with node_of(request).works.looking() as store:
         run = await store.run(run_id, institution)
+    response.headers["ETag"] = tag_of(run)
     return _shown(run, request)
 
 

@@ -23,6 +23,7 @@ def findings(entries: Iterable[Entry], most_pairs: int = MOST_PAIRS) -> tuple[Fi
     rows, doubled = first_of_each(entry for entry in entries if isinstance(entry, CatalogueRow))
     running = [row for row in rows if not row.cancelled]
     found += [_duplicate(row) for row in doubled]
+    found += [remark for row in rows for remark in row.remarks]
     found += [finding for row in running for finding in _seats(row)]
     return (*found, *_rooms(running, most_pairs))
 

@@ -3,10 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Final, Literal, TypeAlias, cast
+from datetime import time, timedelta
+from typing import Any, Final, Literal, TypeAlias, cast
 
-from services.courses.domain.catalogue import CatalogueSession
+from services.courses.domain.catalogue import BERLIN, CatalogueRow, CatalogueSession
+from shared.contract.words import districts
 
 CourseKind: TypeAlias = Literal["deufoev_basis", "deufoev_special", "deufoev_job_bsk", "deutsch_360", "other"]
 Level: TypeAlias = Literal["A1", "A2", "B1", "B2", "C1", "C2"]
@@ -28,6 +29,29 @@ _LEVEL: Final = re.compile(
 )
 _NO_LEVEL_AFTER: Final = frozenset({"klasse", "führerschein", "vitamin", "raum", "gebäude", "haus", "zimmer", "block"})
 _STARTING_AFTER: Final = frozenset({"ab", "nach"})
+_NOON, _EARLY_AFTERNOON = time(12), time(14)
+_PART_TIME: Final = re.compile(r"\bteilzeit", re.IGNORECASE)
+_CHILDCARE: Final = re.compile(r"\bkinderbetreuung", re.IGNORECASE)
+_NO_CHILDCARE: Final = re.compile(r"\b(keine|ohne) kinderbetreuung", re.IGNORECASE)
+# What most files do not say but the words of a row let guess: an edit of one of these is remembered by its name.
+GUESSED: Final = ("kind", "from_level", "to_level", "ue", "part_time", "mornings", "childcare")
+
+
+def said_or_guessed(row: CatalogueRow) -> dict[str, Any]:
+    """Give what a row states of the fields that can be guessed, and a guess where it states nothing."""
+    from_level, to_level = guess_levels(row.title)
+    text = " ".join(filter(None, (row.title, row.subtitle, row.description)))
+    guessed = {
+        "kind": guess_kind(row.title, row.subject_area),
+        "from_level": from_level,
+        "to_level": to_level,
+        "ue": units(row.sessions),
+        "part_time": bool(_PART_TIME.search(text)),
+        "mornings": in_the_morning(row.sessions),
+        "childcare": bool(_CHILDCARE.search(text)) and not _NO_CHILDCARE.search(text),
+        "quarter": quarter_of(row.town, row.building),
+    }
+    return {name: guess if getattr(row, name) is None else getattr(row, name) for name, guess in guessed.items()}
 
 
 def guess_kind(title: str, subject_area: str | None) -> CourseKind:
@@ -65,6 +89,24 @@ def units(sessions: Iterable[CatalogueSession]) -> int:
     """Give the length of a course in UE of 45 minutes, breaks included, rounded to the nearest."""
     minutes = sum((session.ends - session.starts for session in sessions), timedelta()) // timedelta(minutes=1)
     return (2 * minutes + 45) // 90
+
+
+def in_the_morning(sessions: tuple[CatalogueSession, ...]) -> bool:
+    """Tell whether every session begins before noon and is over in the early afternoon."""
+    times = [(each.starts.astimezone(BERLIN).time(), each.ends.astimezone(BERLIN).time()) for each in sessions]
+    return bool(times) and all(begins < _NOON and ends <= _EARLY_AFTERNOON for begins, ends in times)
+
+
+def quarter_of(town: str | None, building: str | None) -> str | None:
+    """Find the Stadtteil in "Hannover-Linden-Nord" or at the end of a building's name in Hannover; None in doubt."""
+    if not town or not town.casefold().startswith("hannover"):
+        return None
+    known = [quarter for quarters in districts().values() for quarter in quarters]
+    rest = town[len("Hannover") :].strip(" -(),")
+    if rest:
+        return rest if rest in known else None
+    ends = [quarter for quarter in known if building and re.search(rf"(^|\s){re.escape(quarter)}$", building)]
+    return max(ends, key=len, default=None)
 
 
 def _word(match: re.Match[str]) -> str:

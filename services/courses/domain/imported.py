@@ -3,23 +3,17 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import time
 from typing import Any, Final
 
-from services.courses.domain.catalogue import BERLIN, CatalogueRow, CatalogueSession
-from services.courses.domain.guessing import guess_kind, guess_levels, units
+from services.courses.domain.catalogue import CatalogueRow, CatalogueSession
+from services.courses.domain.guessing import GUESSED, quarter_of, said_or_guessed
 from services.courses.domain.merging import Merged
 from services.courses.domain.run import Run
-from shared.contract.words import Level, Place, RunKind, Session, districts
+from shared.contract.words import Level, Place, RunKind, RunState, Session
 
 CANCELLED_BY_FILE: Final = "Im Kursprogramm als ausgefallen gekennzeichnet"
 _TITLE, _LINE, _PROSE = 200, 200, 4000
-_NOON, _EARLY_AFTERNOON = time(12), time(14)
-_PART_TIME: Final = re.compile(r"\bteilzeit", re.IGNORECASE)
-_CHILDCARE: Final = re.compile(r"\bkinderbetreuung", re.IGNORECASE)
-_NO_CHILDCARE: Final = re.compile(r"\b(keine|ohne) kinderbetreuung", re.IGNORECASE)
-# What a row does not say but its words let guess: an edit of one of these is remembered by its name.
-GUESSED: Final = ("kind", "from_level", "to_level", "ue", "part_time", "mornings", "childcare")
+_SAID: Final = ("title", "description", "starts_on", "ends_on", "sessions", "minimum", "capacity")
 
 
 @dataclass(frozen=True)
@@ -38,23 +32,22 @@ def plan_of(row: CatalogueRow) -> dict[str, Any]:
 
     A row without a limit gives no seats until staff states one.
     """
-    from_level, to_level = guess_levels(row.title)
-    text = " ".join(filter(None, (row.title, row.subtitle, row.description)))
+    said = said_or_guessed(row)
     return {
         "number": row.number,
         "title": _cut(row.title, _TITLE),
         "description": _cut(row.description, _PROSE) if row.description else None,
-        "kind": RunKind(guess_kind(row.title, row.subject_area)),
-        "from_level": Level(from_level) if from_level else None,
-        "to_level": Level(to_level) if to_level else None,
-        "ue": units(row.sessions),
+        "kind": RunKind(said["kind"]),
+        "from_level": Level(said["from_level"]) if said["from_level"] else None,
+        "to_level": Level(said["to_level"]) if said["to_level"] else None,
+        "ue": said["ue"],
         "starts_on": row.starts_on,
         "ends_on": row.ends_on,
         "sessions": tuple(_session(each) for each in row.sessions),
         "place": place_of(row),
-        "part_time": bool(_PART_TIME.search(text)),
-        "mornings": in_the_morning(row.sessions),
-        "childcare": bool(_CHILDCARE.search(text)) and not _NO_CHILDCARE.search(text),
+        "part_time": said["part_time"],
+        "mornings": said["mornings"],
+        "childcare": said["childcare"],
         "minimum": row.minimum or 0,
         "capacity": row.capacity or 0,
         "registered_elsewhere": row.registered,
@@ -76,6 +69,24 @@ def updated_plan(run: Run, imported: Imported, merged: Merged) -> dict[str, Any]
     return plan
 
 
+def told_otherwise(row: CatalogueRow, run: Run) -> tuple[str, ...]:
+    """Name what a row says of a run that came by another way, and that does not stand so here."""
+    plan = plan_of(row)
+    stated = [name for name in GUESSED if getattr(row, name) is not None]
+    stated += [name for name in _SAID if name not in row.unstated]
+    places = ("building", "room", "street", "postcode", "town")
+    wrong = [name for name in stated if plan[name] != getattr(run, name)]
+    wrong += [
+        name for name in places if name not in row.unstated and _where(name, plan["place"]) != _where(name, run.place)
+    ]
+    wrong += ["cancelled"] if row.cancelled != (run.state is RunState.CANCELLED) else []
+    return tuple(wrong)
+
+
+def _where(name: str, place: Place) -> object:
+    return getattr(place, "name" if name == "building" else name)
+
+
 def edited_here(imported: Imported, run: Run, names: Iterable[str]) -> Imported:
     """Remember that staff changed these fields of a run, so that the next import leaves them alone."""
     names = frozenset(names)
@@ -84,17 +95,22 @@ def edited_here(imported: Imported, run: Run, names: Iterable[str]) -> Imported:
     return replace(imported, local=local, edited=imported.edited | (names & {*GUESSED, "place"}))
 
 
+def cancelled_here(imported: Imported) -> Imported:
+    """Remember that the run does not take place any more, whatever the file said of it."""
+    return replace(imported, local=replace(imported.local, cancelled=True))
+
+
 def _row_values(name: str, run: Run) -> Mapping[str, Any]:
     if name == "place":
         place = run.place
         return {
             "building": place.name, "room": place.room, "street": place.street,
-            "postcode": place.postcode, "town": place.town,
+            "postcode": place.postcode, "town": place.town, "quarter": place.quarter,
         }  # fmt: skip
     if name == "sessions":
         sessions = tuple(CatalogueSession(each.starts, each.ends, each.room) for each in run.sessions)
         return {"sessions": sessions, "starts_on": run.starts_on, "ends_on": run.ends_on}
-    if name in ("title", "description", "starts_on", "ends_on", "minimum", "capacity"):
+    if name in ("title", "description", "starts_on", "ends_on", "minimum", "capacity", *GUESSED):
         return {name: getattr(run, name)}
     return {"registered": run.registered_elsewhere} if name == "registered_elsewhere" else {}
 
@@ -108,26 +124,8 @@ def place_of(row: CatalogueRow) -> Place:
         street=_line(row.street),
         postcode=postcode,
         town=_line(row.town),
-        quarter=quarter_of(row.town, row.building),
+        quarter=row.quarter or quarter_of(row.town, row.building),
     )
-
-
-def quarter_of(town: str | None, building: str | None) -> str | None:
-    """Find the Stadtteil in "Hannover-Linden-Nord" or at the end of a building's name in Hannover; None in doubt."""
-    if not town or not town.casefold().startswith("hannover"):
-        return None
-    known = [quarter for quarters in districts().values() for quarter in quarters]
-    rest = town[len("Hannover") :].strip(" -(),")
-    if rest:
-        return rest if rest in known else None
-    ends = [quarter for quarter in known if building and re.search(rf"(^|\s){re.escape(quarter)}$", building)]
-    return max(ends, key=len, default=None)
-
-
-def in_the_morning(sessions: tuple[CatalogueSession, ...]) -> bool:
-    """Tell whether every session begins before noon and is over in the early afternoon."""
-    times = [(each.starts.astimezone(BERLIN).time(), each.ends.astimezone(BERLIN).time()) for each in sessions]
-    return bool(times) and all(begins < _NOON and ends <= _EARLY_AFTERNOON for begins, ends in times)
 
 
 def _session(session: CatalogueSession) -> Session:

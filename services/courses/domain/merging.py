@@ -1,12 +1,16 @@
 """What an import would change, field by field, without losing what was edited here."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
-from services.courses.domain.catalogue import BrokenRow, CatalogueRow, Entry, Finding
+from services.courses.domain.catalogue import KEPT_FIELDS, BrokenRow, CatalogueRow, Entry, Finding
 from services.courses.domain.findings import findings, first_of_each
+from services.courses.domain.guessing import GUESSED, said_or_guessed
 
-MERGED_FIELDS: tuple[str, ...] = tuple(each.name for each in fields(CatalogueRow) if each.name != "number")
+MERGED_FIELDS: tuple[str, ...] = tuple(name for name in KEPT_FIELDS if name != "number")
+
+
+_GUESSABLE = (*GUESSED, "quarter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,14 @@ class Preview:
     findings: tuple[Finding, ...]
 
 
+def completed(base: CatalogueRow, incoming: CatalogueRow) -> CatalogueRow:
+    """Give a row with the values of the file before where this file has no place for them."""
+    return replace(incoming, **{name: getattr(base, name) for name in incoming.unstated}, unstated=())
+
+
 def merge(base: CatalogueRow, local: CatalogueRow, incoming: CatalogueRow) -> Merged:
     """Take from the file what nobody edited here; where both changed, the local value stays and is named."""
+    incoming = completed(base, incoming)
     taken: dict[str, object] = {}
     kept = []
     for name in MERGED_FIELDS:
@@ -55,7 +65,16 @@ def merge(base: CatalogueRow, local: CatalogueRow, incoming: CatalogueRow) -> Me
         elif there != before:
             kept.append(name)
     row = replace(local, **taken)  # type: ignore[arg-type]  # the values come from the same fields of another row
-    return Merged(row, incoming, tuple(taken), tuple(kept))
+    changed, kept = ([name for name in names if _is_news(name, base, local, incoming)] for names in (taken, kept))
+    return Merged(row, incoming, tuple(changed), tuple(kept))
+
+
+def _is_news(name: str, base: CatalogueRow, local: CatalogueRow, incoming: CatalogueRow) -> bool:
+    """Tell whether a file says something else; to state what was guessed before is to say the same."""
+    if name not in _GUESSABLE:
+        return True
+    here = getattr(local, name)
+    return bool((said_or_guessed(base)[name] if here is None else here) != said_or_guessed(incoming)[name])
 
 
 def compare(known: Mapping[str, Known], entries: Iterable[Entry]) -> Preview:

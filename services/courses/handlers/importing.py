@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from services.courses.domain.catalogue import BrokenRow, CatalogueRow, Entry, Finding
 from services.courses.domain.findings import count_findings, first_of_each
-from services.courses.domain.imported import CANCELLED_BY_FILE, Imported, plan_of, updated_plan
-from services.courses.domain.merging import Known, Merged, Preview, compare, merge
+from services.courses.domain.imported import CANCELLED_BY_FILE, Imported, plan_of, told_otherwise, updated_plan
+from services.courses.domain.merging import Known, Merged, Preview, compare, completed, merge
 from services.courses.domain.refusal import Refused
 from services.courses.domain.run import OVER, Offer, Run, change, planned, reaches_minimum, step
 from services.courses.handlers.runs import cancel, change_plan
@@ -19,27 +19,63 @@ from shared.kit.errors import Problem
 from shared.kit.work import Work, Works
 
 PAGE = 50
-KUFER = "kufer"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an import did, or would do: the comparison, the rows that were read, and those that could not be kept."""
+    """What an import did, or would do: the comparison, the rows that were read, and those that could not be kept.
+
+    `elsewhere` are the numbers of runs that came by another way and are left as they are.
+    """
 
     preview: Preview
     courses: int
     sessions: int
     broken: tuple[BrokenRow, ...]
     failed: tuple[Finding, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
+
+    @property
+    def unreadable(self) -> str | None:
+        """Say why the file gave no course at all, if it is no catalogue; None for one with courses or broken rows."""
+        ends = [each for each in self.broken if each.ends_file]
+        return ends[0].findings[0].sentence if ends and len(ends) == len(self.broken) and not self.courses else None
 
 
 async def preview(institution: str, source: str, entries: Sequence[Entry], store: Store) -> Report:
-    """Say what an import would do, and do nothing."""
+    """Say what an import would do, and do nothing; `source` is the format, whose rows are compared among themselves."""
     known = await store.imported(institution, source)
-    compared = compare({number: Known(each.base, each.local) for number, each in known.items()}, entries)
     rows = _rows(entries)
+    elsewhere = await _elsewhere(institution, [row for row in rows if row.number not in known], store)
+    rest = [entry for entry in entries if isinstance(entry, BrokenRow) or entry.number not in elsewhere]
+    compared = compare({number: Known(each.base, each.local) for number, each in known.items()}, rest)
+    same = tuple(Merged(row, row, (), ()) for row in rows if elsewhere.get(row.number) == ())
+    others = tuple(_left_alone(number, wrong) for number, wrong in elsewhere.items() if wrong)
+    compared = replace(compared, unchanged=compared.unchanged + same, findings=compared.findings + others)
     broken = tuple(entry for entry in entries if isinstance(entry, BrokenRow))
-    return Report(compared, len(rows), sum(len(row.sessions) for row in rows), broken)
+    return Report(compared, len(rows), sum(len(row.sessions) for row in rows), broken, elsewhere=frozenset(elsewhere))
+
+
+async def _elsewhere(institution: str, rows: Sequence[CatalogueRow], store: Store) -> dict[str, tuple[str, ...]]:
+    """Find the rows whose runs came by another way, each with what it tells otherwise.
+
+    Publishing them again would show one course twice to everybody.
+    """
+    runs = await store.runs_numbered(institution, [row.number for row in rows])
+    found = [(row, runs[row.number]) for row in rows if row.number in runs]
+    return {row.number: min((_differences(row, run) for run in same), key=len) for row, same in found}
+
+
+def _differences(row: CatalogueRow, run: Run) -> tuple[str, ...]:
+    try:
+        return told_otherwise(row, run)
+    except ValidationError as error:
+        return tuple(str(part) for part in error.errors(include_input=False)[0]["loc"]) or ("place",)
+
+
+def _left_alone(number: str, wrong: Sequence[str]) -> Finding:
+    sentence = f"Course {number} is here by another way and differs in {', '.join(wrong)}; it is left as it is."
+    return Finding("known_elsewhere", (number,), sentence, tuple(wrong))
 
 
 async def import_all(institution: str, source: str, entries: Sequence[Entry], works: Works[Store]) -> Report:
@@ -47,7 +83,7 @@ async def import_all(institution: str, source: str, entries: Sequence[Entry], wo
     async with works.looking() as store:
         report = await preview(institution, source, entries, store)
     failed: list[Finding] = []
-    for page in _pages(_rows(entries)):
+    for page in _pages([row for row in _rows(entries) if row.number not in report.elsewhere]):
         async with works() as work:
             failed += await keep_page(institution, source, page, work)
     return replace(report, failed=tuple(failed))
@@ -93,7 +129,7 @@ async def _keep_row(
 ) -> None:
     if known is None:
         await _keep_new(institution, source, row, work)
-    elif row != known.base:
+    elif completed(known.base, row) != known.base:
         await _keep_known(known.run_id, row, work)
 
 

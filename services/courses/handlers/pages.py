@@ -1,41 +1,47 @@
 """What the small pages behind links show and do, without an account."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from services.courses.domain.enrolment import Enrolment, LinkOutcome, LinkPurpose, outlook
+from services.courses.domain.enrolment import Enrolment, LinkPurpose, outlook
 from services.courses.domain.run import Run
 from services.courses.handlers import seats
 from services.courses.store import Store
 from shared.contract.words import EnrolmentState
-from shared.kit.errors import Conflict
+from shared.kit.directory import known_institutions
+from shared.kit.errors import NotFound
 from shared.kit.work import Work
+from shared.pages import Fact, Outcome, Purpose
+from shared.pages.serving import Look, own_place, where
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a link is about; `outcome` where asking makes no sense any more."""
-
-    enrolment: Enrolment
-    run: Run
-    outcome: LinkOutcome | None
-
-
-async def look(purpose: LinkPurpose, enrolment_id: str, now: datetime, store: Store) -> Look:
+async def look(purpose: Purpose, enrolment_id: str, now: datetime, store: Store) -> Look:
     """Say what a link would do, and do nothing; raises NotFound."""
     enrolment = await store.enrolment(enrolment_id)
     run = await store.run(enrolment.run_id)
-    return Look(enrolment, run, outlook(purpose, enrolment, run, now))
+    return Look(await _facts(enrolment, run, store), outlook(_known(purpose), enrolment, run, now))
 
 
-async def act(purpose: LinkPurpose, enrolment_id: str, work: Work[Store]) -> tuple[LinkPurpose, LinkOutcome]:
+async def _facts(enrolment: Enrolment, run: Run, store: Store) -> list[Fact]:
+    names = await known_institutions(store.connection)
+    begins: list[Fact] = [("When", run.sessions[0].starts)] if run.sessions else []
+    return [
+        ("Course", run.title),
+        ("Institution", names.get(run.institution, run.institution)),
+        *begins,
+        *where(run.place),
+        *own_place(enrolment.offered_until, await store.place_in_queue(enrolment)),
+    ]
+
+
+async def act(purpose: Purpose, enrolment_id: str, work: Work[Store]) -> tuple[Purpose, Outcome]:
     """Do what a link is for; raises Conflict where a rule refuses it meanwhile. Gives what to answer.
 
     Whoever asks again and gets a seat at once reads that the place is theirs.
     """
-    seen = await look(purpose, enrolment_id, work.now, work.store)
-    if seen.outcome is not None:
-        return purpose, seen.outcome
+    enrolment = await work.store.enrolment(enrolment_id)
+    outcome = outlook(_known(purpose), enrolment, await work.store.run(enrolment.run_id), work.now)
+    if outcome is not None:
+        return purpose, outcome
     if purpose == "accept":
         await seats.accept(enrolment_id, None, work)
     elif purpose == "decline":
@@ -48,8 +54,7 @@ async def act(purpose: LinkPurpose, enrolment_id: str, work: Work[Store]) -> tup
     return purpose, "done"
 
 
-def outcome_of(conflict: Conflict) -> LinkOutcome:
-    """Say a refusal in the words of the pages."""
-    if conflict.code == "already_done":
-        return "already_done"
-    return "full" if conflict.code == "full" else "too_late"
+def _known(purpose: Purpose) -> LinkPurpose:
+    if purpose == "confirm":
+        raise NotFound("nobody confirms a place in a run")
+    return purpose

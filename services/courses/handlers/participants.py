@@ -14,6 +14,7 @@ from services.courses.handlers.refusing import refusing
 from services.courses.handlers.seats import today_of
 from services.courses.store import Store
 from shared.contract.courses import ParticipantContactRecorded, ParticipantErased
+from shared.kit import idempotency
 from shared.kit.errors import Conflict
 from shared.kit.work import Work
 
@@ -72,6 +73,7 @@ async def erase_participant(participant_id: str, institution: str, work: Work[St
     await _revoke_all(participant_id, work)
     erased = replace(files.erase(participant), version=participant.version + 1)
     await work.store.keep_participant(erased, today_of(work))
+    await idempotency.forget(work.connection, participant_id)
     work.tell(ParticipantErased(institution=institution, version=erased.version, participant_id=participant_id))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.courses.domain.enrolment import SEATED, UNSEATED, Enrolment
 from services.courses.domain.entitlement import give_back
-from services.courses.domain.imported import edited_here
+from services.courses.domain.imported import cancelled_here, edited_here
 from services.courses.domain.run import Offer, Run, Step, change, matters_to_people, planned, reaches_minimum
 from services.courses.domain.run import step as taken_step
 from services.courses.handlers.refusing import refusing
@@ -101,6 +101,8 @@ async def cancel(run_id: str, institution: str | None, reason: str, work: Work[S
     with refusing():
         run = tell_new_state(taken_step(run, "cancel", reason), work)
     await work.store.keep_run(run)
+    if imported := await work.store.imported_run(run_id):
+        await work.store.keep_imported(cancelled_here(imported))
     people = await work.store.open_enrolments(run_id)
     await _give_back(people, work)
     gone = {"state": EnrolmentState.WITHDRAWN, "offered_until": None, "reason": reason}

@@ -43,7 +43,7 @@ async def ask(run_id: str, participant_id: str, institution: str, work: Work[Sto
         check_askable(before, work.now)
     known = await work.store.enrolment_in(run_id, participant_id)
     if known is not None and known.state not in COMES_BACK:
-        return Queued(known, await work.store.place_in_queue(known))
+        return Queued(known, await work.store.place_in_queue(known), known=True)
     asking = replace(await _asking(known, run_id, participant, work), since=await _behind_all(before, work))
     with refusing():
         changes = await desk_at(book, work).ask(run_id, book.admit(asking, new=known is None))

@@ -20,10 +20,11 @@ t = tables.enrolment
 
 @dataclass(frozen=True)
 class Queued:
-    """An enrolment with its place in the queue, where it waits."""
+    """An enrolment with its place in the queue, where it waits; `known` if asking for it changed nothing."""
 
     enrolment: Enrolment
     place_in_queue: int | None
+    known: bool = False
 
 
 class EnrolmentStore:

@@ -55,6 +55,13 @@ class NetworkStore:
         found = await self.connection.execute(query.order_by(t.c.run_id, t.c.institution).limit(limit))
         return [_seen(row) for row in found]
 
+    async def newest(self, institution: str | None = None) -> tuple[int, int, datetime | None]:
+        """Give figures that change with everything heard: how many runs, their versions together, the last moment."""
+        figures = (sa.func.count(), sa.func.coalesce(sa.func.sum(t.c.version), 0), sa.func.max(t.c.seen_at))
+        query = sa.select(*figures).where(*_conditions(Wanted(institution)))
+        count, versions, moment = (await self.connection.execute(query)).one()
+        return int(count), int(versions), moment
+
     async def seen_run(self, run_id: str) -> list[Seen]:
         """Give what institutions tell of a run: one entry, unless somebody uses another's id."""
         query = sa.select(t).where(t.c.run_id == run_id).order_by(t.c.institution)

@@ -12,6 +12,7 @@ from services.courses.domain.participant import Assessed, DayTime, FileState, Pa
 from services.courses.domain.periods import level_valid_months
 from services.courses.store import tables
 from shared.contract.words import Level
+from shared.kit import matching
 from shared.kit.errors import NotFound
 
 _PARTICIPANT = tuple(each.name for each in fields(Participant))
@@ -28,9 +29,15 @@ class PeopleStore:
         """Give a participant file; raises NotFound, also where it is another institution's."""
         return await self._participant(participant_id, institution)
 
+    async def participants(self, institution: str, after: str, limit: int) -> list[Participant]:
+        """Give a page of an institution's participants."""
+        t = tables.participant
+        query = sa.select(t).where(t.c.institution == institution, t.c.id > after).order_by(t.c.id).limit(limit)
+        return [_participant(row) for row in await self.connection.execute(query)]
+
     async def locked_participant(self, participant_id: str, institution: str | None = None) -> Participant:
         """Lock a participant file until the end of the transaction and give it; raises NotFound."""
-        return await self._participant(participant_id, institution, lock=True)
+        return matching.matched(await self._participant(participant_id, institution, lock=True))
 
     async def _participant(self, participant_id: str, institution: str | None, *, lock: bool = False) -> Participant:
         t = tables.participant

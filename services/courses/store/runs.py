@@ -1,5 +1,7 @@
 """Offers and runs in SQL."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -10,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.courses.domain.run import Offer, Run
 from services.courses.store import tables
 from shared.contract.words import Level, Place, RunKind, RunState, Session
+from shared.kit import matching
 from shared.kit.errors import NotFound
 
 _OFFER = tuple(each.name for each in fields(Offer))
 _RUN = tuple(each.name for each in fields(Run))
+_MOST_NUMBERS = 500
 
 
 class RunStore:
@@ -56,10 +60,15 @@ class RunStore:
         """Give a run as it was last committed; raises NotFound, also where it is another institution's."""
         return await self._run(_which(run_id, institution), run_id)
 
+    async def has_run(self, run_id: str) -> bool:
+        """Tell whether a run is managed here, whoever's it is."""
+        t = tables.run
+        return (await self.connection.execute(sa.select(t.c.id).where(t.c.id == run_id))).first() is not None
+
     async def locked_run(self, run_id: str, institution: str | None = None) -> Run:
         """Lock a run until the end of the transaction and give it; raises NotFound."""
         # Without this lock two desks read the same counts and both give the last seat.
-        return await self._run(_which(run_id, institution).with_for_update(), run_id)
+        return matching.matched(await self._run(_which(run_id, institution).with_for_update(), run_id))
 
     async def _run(self, query: sa.Select[Any], run_id: str) -> Run:
         row = (await self.connection.execute(query)).first()
@@ -77,6 +86,15 @@ class RunStore:
         query = query if number is None else query.where(t.c.number == number)
         found = await self.connection.execute(query.order_by(t.c.id).limit(limit))
         return [_run(row) for row in found]
+
+    async def runs_numbered(self, institution: str, numbers: Sequence[str]) -> dict[str, list[Run]]:
+        """Give an institution's own runs that have one of these numbers, by number."""
+        t, found = tables.run, defaultdict[str, list[Run]](list)
+        for start in range(0, len(numbers), _MOST_NUMBERS):
+            wanted = t.c.number.in_(numbers[start : start + _MOST_NUMBERS])
+            for row in await self.connection.execute(sa.select(t).where(t.c.institution == institution, wanted)):
+                found[row.number].append(_run(row))
+        return dict(found)
 
     async def add_run(self, run: Run) -> None:
         """Keep a new run."""

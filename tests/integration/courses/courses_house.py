@@ -119,11 +119,11 @@ class House:
             await self.post(f"participants/{participant}/entitlements", entitlement, 201)
         return participant
 
-    async def ask(self, run_id: str, participant_id: str | None = None) -> dict[str, Any]:
+    async def ask(self, run_id: str, participant_id: str | None = None, expect: int = 201) -> dict[str, Any]:
         """Have somebody ask for a seat, a moment after whoever asked before."""
         self.clock.turn(milliseconds=1)
         participant_id = participant_id or await self.person()
-        return await self.post(f"runs/{run_id}/enrolments", {"participant_id": participant_id}, 201)
+        return await self.post(f"runs/{run_id}/enrolments", {"participant_id": participant_id}, expect)
 
     async def enrolment(self, enrolment_id: str) -> dict[str, Any]:
         """Give an enrolment."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +93,36 @@ def test_the_table_names_courses_and_says_what_to_look_at(migrated: str) -> None
     code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x", "--preview")
     assert code == 0
     assert SAMPLES[0].over_capacity[0] in out
-    assert "would be new" in " ".join(out.split())
+    said = " ".join(out.split())
+    assert "would be new" in said
+    assert f"room_overlap {SAMPLES[0].findings['room_overlap']}" in said
+    assert "'vhs-x' is not known here yet" in said
+    assert all(len(line) <= 80 for line in out.splitlines())
 
 
-def test_a_missing_schema_is_said(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without tables the command ends with the command that makes them."""
+def test_a_file_that_is_no_catalogue_ends_with_one(migrated: str, tmp_path: Path) -> None:
+    """Whoever imports by a timer sees from the exit code that nothing came in, and the JSON says why."""
+    path = tmp_path / "no.xml"
+    path.write_text("this is no XML")
+    code, out = _command(str(path), "--institution", "vhs-x", "--json")
+    assert (code, json.loads(out)["sentences"][0]["kind"]) == (1, "broken_file")
+
+
+def test_another_schema_is_said(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a database that holds something else the command ends with the command that helps."""
     monkeypatch.setenv("ALBUM_DATABASE", sqlite_url)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"))) as connection:
+        connection.execute("CREATE TABLE something_else (id INTEGER)")
     code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x")
     assert code != 0
     assert "album migrate" in " ".join(out.replace("│", " ").split())
+
+
+def test_a_new_database_needs_no_command_before(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look at a catalogue makes the schema by itself."""
+    monkeypatch.setenv("ALBUM_DATABASE", sqlite_url)
+    code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x", "--preview", "--json")
+    assert (code, json.loads(out)["new"] > 0) == (0, True)
 
 
 def test_a_slug_that_is_none_is_refused(migrated: str) -> None:

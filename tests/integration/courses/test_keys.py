@@ -42,8 +42,13 @@ def _body(path: str, ids: dict[str, str]) -> dict[str, object] | None:
 
 def test_the_walk_sees_the_routes() -> None:
     """Only the network's pictures and the small pages are open to everybody."""
-    assert {path for _, path in ROUTES} - {path for _, path in PRIVATE} == {"/runs", "/runs/{run_id}", "/l/{token}"}
-    assert len(PRIVATE) >= 28
+    assert {path for _, path in ROUTES} - {path for _, path in PRIVATE} == {
+        "/runs",
+        "/runs/{run_id}",
+        "/exports/runs.{form}",
+        "/l/{token}",
+    }
+    assert len(PRIVATE) >= 29
 
 
 async def test_another_institutions_key_opens_no_private_route(house: House) -> None:

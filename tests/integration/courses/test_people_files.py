@@ -95,3 +95,22 @@ async def test_own_messages_name_people_by_id_alone(house: House) -> None:
     holding = {type(each) for each in await house.told() if "Ada Beispiel" in each.model_dump_json()}
     assert holding == {ParticipantContactRecorded}
     assert any(isinstance(each, EnrolmentChanged) for each in await house.told())
+
+
+async def test_participants_are_listed_page_by_page(house: House) -> None:
+    """Each once, in order; the last page ends the list even if it is full, and an erased person has no name."""
+    people = sorted([await house.person(name=f"Ada {number}") for number in range(4)])
+    await house.api.delete(f"/institutions/{OWNER}/participants/{people[0]}")
+    first = await house.get("participants?limit=2")
+    second = await house.get(f"participants?limit=2&after={first['next']}")
+    assert [each["participant_id"] for each in first["items"] + second["items"]] == people
+    assert second["next"] is None
+    assert (first["items"][0]["state"], first["items"][0]["name"]) == ("erased", None)
+
+
+async def test_a_changed_file_still_shows_its_entitlements(house: House) -> None:
+    """The answer to a change is the same file that a look shows."""
+    person = await house.person(obliged=True)
+    changed = await house.patch(f"participants/{person}", {"goal": "Pflege"})
+    assert changed == await house.get(f"participants/{person}")
+    assert len(changed["entitlements"]) == 1

@@ -104,3 +104,14 @@ async def test_a_reader_of_arabic_reads_from_right_to_left(house: House) -> None
     page = await house.api.get(_link(house, "accept", offered, "ar"))
     assert '<html lang="ar" dir="rtl">' in page.text
     assert 'lang="de" dir="ltr"' in page.text
+
+
+async def test_whoever_comes_back_reads_their_number(house: House) -> None:
+    """After asking again the page says the number on the waiting list, and a link that is not for runs is unknown."""
+    run_id = await house.run(capacity=1)
+    _, leaving, _ = [await house.ask(run_id) for _ in range(3)]
+    await house.post(f"enrolments/{leaving['enrolment_id']}/withdraw")
+    again = await house.api.post(_link(house, "again", leaving["enrolment_id"]))
+    assert "Ihr Platz auf der Warteliste" in again.text
+    assert "<bdi>2</bdi>" in again.text
+    assert (await house.api.get(_link(house, "confirm", leaving["enrolment_id"]))).status_code == 404

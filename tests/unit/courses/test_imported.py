@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from services.courses.domain.catalogue import CatalogueRow, CatalogueSession
-from services.courses.domain.imported import Imported, edited_here, in_the_morning, plan_of, quarter_of, updated_plan
+from services.courses.domain.guessing import in_the_morning, quarter_of
+from services.courses.domain.imported import Imported, edited_here, plan_of, updated_plan
 from services.courses.domain.merging import merge
 from services.courses.domain.run import Run
 from shared.contract.words import Level, Place, RunKind
