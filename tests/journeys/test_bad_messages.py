@@ -29,7 +29,9 @@ def _entries() -> list[bytes]:
     seat = _message("events.registration.changed.v1", state="registered", cause="given", version=4)
     foreign = other.replace(b'"source":"/kargah/events"', b'"source":"/bildungsverein/events"')
     unknown = other.replace(b"contact_recorded.v1", b"contact_sung.v7")
-    invalid = _message("events.participant.erased.v1", participant_id="participant_01other0").replace(b'"version":3', b'"version":"many"')
+    invalid = _message("events.participant.erased.v1", participant_id="participant_01other0").replace(
+        b'"version":3', b'"version":"many"'
+    )
     too_large = other.replace(b"Nadia", b"N" * 70_000)
     return [b"{", b'["no event"]', foreign, unknown, invalid, too_large, contact, seat, seat]
 
