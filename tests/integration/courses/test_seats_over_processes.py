@@ -79,6 +79,7 @@ async def _counts(house: House, run_id: str) -> tuple[int, int, int, list[tuple[
     return used, states.count("waiting"), SEATS - used, [(row.id, row.state) for row in rows]
 
 
+@pytest.mark.timeout(900)  # forty rounds take half a minute, and several times that on a machine that is shared
 async def test_four_processes_never_oversell_and_leave_no_seat_idle(database_url: str) -> None:
     """Each round: fifty ask at once, then a third of them leave, accept or decline at once, twice over."""
     random = Random(5)
