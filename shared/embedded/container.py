@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ def image_at_hand(images: Sequence[str]) -> str | None:
         from docker.errors import DockerException, ImageNotFound  # type: ignore[import-untyped] # noqa: PLC0415 - as above
     except ImportError:
         return None
+    if not _engine_listens():
+        return None
     try:
         client = docker.from_env(timeout=5)
     except DockerException:
@@ -38,6 +41,15 @@ def image_at_hand(images: Sequence[str]) -> str | None:
     finally:
         client.close()
     return None
+
+
+def _engine_listens() -> bool:
+    """Tell whether anything listens where Docker should; its client leaves its socket open where nothing does."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address.removeprefix("unix://")) == 0
 
 
 class Container(ABC):

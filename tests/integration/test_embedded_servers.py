@@ -1,10 +1,12 @@
 """The embedded Redis and PostgreSQL behave as real servers do when they are ended, restarted and emptied."""
 
 import asyncio
+import gc
 import shutil
 import sqlite3
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import asyncpg
@@ -310,6 +312,18 @@ def test_a_server_given_by_its_address_is_used_but_never_ended(
         GivenPostgres("postgresql://u:p@h:1/db?ssl=require", "X").url("y")
         == "postgresql+asyncpg://u:p@h:1/y?ssl=require"
     )
+
+
+def test_a_machine_without_docker_is_asked_without_leaving_a_socket_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing listens there is no image, and nothing is left for the collector to complain of in another test."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert image_at_hand(("postgres:17",)) is None
+        gc.collect()
+    assert [str(one.message) for one in found if one.category is ResourceWarning] == []
 
 
 def test_an_image_that_is_not_there_is_not_pulled() -> None:
