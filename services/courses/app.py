@@ -1,11 +1,20 @@
 """The wiring of the service; the only place that builds things."""
 
 from pathlib import Path
+from typing import Any
 
-from services.courses import api, commands, consume, timers
+from services.courses import api, consume, timers
+from services.courses.handlers import recovering
 from services.courses.settings import Settings
 from services.courses.store import COPIES, Store, metadata
 from shared.kit.node import Service
+
+
+def _commands() -> Any:
+    from services.courses import commands  # noqa: PLC0415 - what draws tables for operators stays out of the service
+
+    return commands.app_for(lambda: service)
+
 
 service: Service = Service(
     name="courses",
@@ -15,8 +24,9 @@ service: Service = Service(
     migrations=Path(__file__).with_name("migrations"),
     hears=consume.hears,
     takes=consume.takes,
+    recover=recovering.take_back,
     api=api.router,
     settings=Settings,
     timers=timers.TIMERS,
-    commands=commands.app_for(lambda: service),
+    commands_in=_commands,
 )

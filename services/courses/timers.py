@@ -1,18 +1,21 @@
 """What is due: offers that end, runs that begin and end, levels and entitlements that get too old."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from services.courses.domain.catalogue import BERLIN
-from services.courses.handlers import participants, runs, seats
+from services.courses.handlers import erasing, participants, referrals, referred, runs, seats
 from services.courses.store import Store
 from shared.kit.errors import Conflict, NotFound
-from shared.kit.node import Node, Timer
+from shared.kit.node import Node, Timer, node_key
+from shared.kit.witness import HubWitness
 from shared.kit.work import Work
 
 PAGE = 100
 Do = Callable[[str, Work[Store]], Awaitable[Any]]
+DoOf = Callable[[str, str, Work[Store]], Awaitable[Any]]
 
 
 async def _each(node: Node[Store], due: list[str], do: Do) -> None:
@@ -68,8 +71,47 @@ async def date_entitlements(node: Node[Store]) -> None:
     await _each(node, due, participants.date_entitlement)
 
 
+async def expire_referrals(node: Node[Store]) -> None:
+    """End the referrals whose consent is over, whichever side of them is here."""
+    async with node.works.looking() as store:
+        due = await store.due_referrals(_today(node), PAGE)
+    for institution, referral_id in due:
+        await _one(node, institution, referral_id, referrals.expire)
+
+
+async def forget_referred(node: Node[Store]) -> None:
+    """Delete what came with referrals that led to nothing."""
+    async with node.works.looking() as store:
+        due = await store.referrals_to_forget(PAGE)
+    for institution, referral_id in due:
+        await _one(node, institution, referral_id, referred.forget)
+
+
+async def verify_receipts(node: Node[Store]) -> None:
+    """Check the receipts of institutions on other nodes with the keys of the roster, which members holds."""
+    if not node.settings.hub:
+        return
+    async with node.works.looking() as store:
+        due = await store.receipts_to_verify(PAGE)
+    hub = HubWitness(node.settings.internal_url("members"), node_key(node.settings), node.http)
+    for each in due:
+        public = await hub.key_of(each.other, each.receipt.kid) if each.receipt else None
+        if public is not None:
+            async with node.works() as work:
+                await erasing.verify(each.id, each.institution, public, work)
+
+
+async def _one(node: Node[Store], institution: str, referral_id: str, do: DoOf) -> None:
+    with suppress(Conflict, NotFound):
+        async with node.works() as work:
+            await do(referral_id, institution, work)
+
+
 TIMERS = (
     Timer("expire_offers", timedelta(seconds=1), expire_offers),
+    Timer("forget_referred", timedelta(seconds=1), forget_referred),
+    Timer("expire_referrals", timedelta(seconds=30), expire_referrals),
+    Timer("verify_receipts", timedelta(seconds=30), verify_receipts),
     Timer("start_runs", timedelta(seconds=10), start_runs),
     Timer("complete_runs", timedelta(seconds=10), complete_runs),
     Timer("outdate_levels", timedelta(minutes=10), outdate_levels),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from services.events import api, consume, store, timers
+from services.events.handlers import recovering
 from services.events.settings import Settings
 from services.events.store import Store
 from shared.kit.node import Service
@@ -15,6 +16,7 @@ service = Service(
     migrations=Path(__file__).with_name("migrations"),
     hears=consume.hears,
     takes=consume.takes,
+    recover=recovering.take_back,
     api=api.router,
     settings=Settings,
     timers=timers.TIMERS,

@@ -1,18 +1,18 @@
 """What can be asked of members over HTTP: the office's decisions, profiles, projects, the picture of the network."""
 
 import secrets
-from datetime import date
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, Field, HttpUrl
 
+from services.members.domain.institution import Institution
 from services.members.domain.key import Scope
+from services.members.domain.project import Project
 from services.members.handlers import institutions, keys, projects
 from shared.contract.members import InstitutionPicture, ProjectPicture
 from shared.contract.words import (
-    District,
     FieldOfAction,
     Id,
     InstitutionState,
@@ -20,37 +20,33 @@ from shared.contract.words import (
     Line,
     ProjectState,
     Prose,
-    Quarter,
     Slug,
 )
-from shared.kit.http import OfficeKey, WriteKey, node_of
+from shared.kit.bodies import NO_NUL, Day, In, KnownDistrict, KnownQuarter
+from shared.kit.http import OfficeKey, ReadKey, WriteKey, node_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter()
 
 SlugInPath = Annotated[Slug, Path()]
 ProjectId = Annotated[Id, Path()]
-After = Annotated[str, Query(max_length=200, description="Where the page before ended: its `next`")]
+After = Annotated[str, Query(max_length=200, pattern=NO_NUL, description="Where the page before ended: its `next`")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 _HERE = ZoneInfo("Europe/Berlin")
 
 
-class Body(BaseModel):
-    """What is sent; a field that nobody knows is a mistake of the sender."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ProfileBody(Body):
+class ProfileBody(In):
     """What an institution says of itself; fields that are not sent stay as they are."""
 
+    never_null = frozenset({"name"})
     name: Line | None = None
     about: Prose | None = None
     website: HttpUrl | None = None
     fields_of_action: Annotated[tuple[FieldOfAction, ...], Field(max_length=9)] = ()
     languages: Annotated[tuple[Language, ...], Field(max_length=50)] = ()
-    district: District | None = None
-    quarter: Quarter | None = None
+    district: KnownDistrict | None = None
+    quarter: KnownQuarter | None = None
 
 
 class ApplicationBody(ProfileBody):
@@ -60,14 +56,14 @@ class ApplicationBody(ProfileBody):
     name: Line
 
 
-class StatuteBody(Body):
+class StatuteBody(In):
     """A version of the statute; without a date it is accepted today."""
 
     version: Line
-    accepted_on: date | None = None
+    accepted_on: Day | None = None
 
 
-class KeyBody(Body):
+class KeyBody(In):
     """What a key shall open."""
 
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3)]
@@ -82,15 +78,16 @@ class KeyIssuedOut(BaseModel):
     key: str
 
 
-class ProjectChangeBody(Body):
+class ProjectChangeBody(In):
     """What changes of a project; fields that are not sent stay as they are."""
 
+    never_null = frozenset({"title", "field_of_action", "starts_on"})
     title: Line | None = None
     field_of_action: FieldOfAction | None = None
     programme: Line | None = None
     partners: Annotated[tuple[Line, ...], Field(max_length=50)] = ()
-    starts_on: date | None = None
-    ends_on: date | None = None
+    starts_on: Day | None = None
+    ends_on: Day | None = None
 
 
 class ProjectBody(ProjectChangeBody):
@@ -98,7 +95,7 @@ class ProjectBody(ProjectChangeBody):
 
     title: Line
     field_of_action: FieldOfAction
-    starts_on: date
+    starts_on: Day
 
 
 class InstitutionsPage(BaseModel):
@@ -165,6 +162,17 @@ async def issue_key(
     return KeyIssuedOut(key_id=issued.key_id, institution=issued.institution, scopes=tuple(issued.scopes), key=secret)
 
 
+@router.get("/institutions/{institution}/profile", tags=["institution"], responses=TAGGED)
+async def show_profile(
+    institution: SlugInPath, request: Request, response: Response, key: ReadKey
+) -> InstitutionPicture:
+    """Show the caller's own institution as it is kept; its ETag may come back as `If-Match` with a change."""
+    async with node_of(request).works.looking() as store:
+        one: Institution = await store.institution(institution)
+    response.headers["ETag"] = tag_of(one)
+    return one.picture
+
+
 @router.patch("/institutions/{institution}/profile", tags=["institution"])
 async def change_profile(
     institution: SlugInPath, body: ProfileBody, request: Request, key: WriteKey
@@ -189,6 +197,17 @@ async def plan_project(institution: SlugInPath, body: ProjectBody, request: Requ
     """Plan a project."""
     async with node_of(request).works() as work:
         return (await projects.plan(institution, body.model_dump(exclude_unset=True), work)).picture
+
+
+@router.get("/institutions/{institution}/projects/{project_id}", tags=["projects"], responses=TAGGED)
+async def show_own_project(
+    institution: SlugInPath, project_id: ProjectId, request: Request, response: Response, key: ReadKey
+) -> ProjectPicture:
+    """Show one of the institution's projects as it is kept; its ETag may come back as `If-Match` with a change."""
+    async with node_of(request).works.looking() as store:
+        one: Project = await store.project(project_id, institution)
+    response.headers["ETag"] = tag_of(one)
+    return one.picture
 
 
 @router.patch("/institutions/{institution}/projects/{project_id}", tags=["projects"])
@@ -222,23 +241,28 @@ async def end_project(
 async def list_institutions(
     request: Request,
     field_of_action: FieldOfAction | None = None,
+    district: KnownDistrict | None = None,
     state: InstitutionState | None = None,
     after: After = "",
     limit: Limit = 100,
 ) -> InstitutionsPage:
     """Give the institutions of the network, as the office told of them."""
     async with node_of(request).works.looking() as store:
-        found = await store.network_institutions(field=field_of_action, state=state, after=after, limit=limit + 1)
+        found = await store.network_institutions(
+            field=field_of_action, district=district, state=state, after=after, limit=limit + 1
+        )
     more = len(found) > limit
     return InstitutionsPage(items=found[:limit], next=found[limit - 1].slug if more else None)
 
 
-@router.get("/institutions/{slug}", tags=["network"])
-async def show_institution(slug: SlugInPath, request: Request) -> InstitutionPicture:
-    """Give one institution, as the office told of it."""
+@router.get("/institutions/{slug}", tags=["network"], responses=TAGGED)
+async def show_institution(slug: SlugInPath, request: Request, response: Response) -> InstitutionPicture:
+    """Give one institution, as the office told of it; its ETag may come back as `If-Match` with a change."""
     async with node_of(request).works.looking() as store:
         picture: InstitutionPicture = await store.network_institution(slug)
-        return picture
+    # The copy has the tag of the original: whoever changed it since does not meet what this one shows.
+    response.headers["ETag"] = tag_of(Institution(picture, version=0))
+    return picture
 
 
 @router.get("/projects", tags=["network"])
@@ -247,6 +271,8 @@ async def list_projects(
     field_of_action: FieldOfAction | None = None,
     institution: Annotated[Slug | None, Query()] = None,
     state: ProjectState | None = None,
+    first: Annotated[Day | None, Query(alias="from", description="The earliest first day")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="The latest first day")] = None,
     after: After = "",
     limit: Limit = 100,
 ) -> ProjectsPage:
@@ -254,11 +280,24 @@ async def list_projects(
     async with node_of(request).works.looking() as store:
         project_id, _, speaker = after.partition(".")
         found = await store.network_projects(
-            field=field_of_action, owner=institution, state=state, after=(project_id, speaker), limit=limit + 1
+            field=field_of_action,
+            owner=institution,
+            state=state,
+            starts=(first, last),
+            after=(project_id, speaker),
+            limit=limit + 1,
         )
     items = [ProjectSeen(institution=owner, project=picture) for owner, picture in found[:limit]]
     following = f"{items[-1].project.project_id}.{items[-1].institution}" if len(found) > limit else None
     return ProjectsPage(items=items, next=following)
+
+
+@router.get("/projects/{project_id}", tags=["network"])
+async def show_project(project_id: ProjectId, request: Request) -> ProjectSeen:
+    """Give one project, as its institution told of it."""
+    async with node_of(request).works.looking() as store:
+        institution, picture = await store.network_project(project_id)
+    return ProjectSeen(institution=institution, project=picture)
 
 
 async def _moved(slug: str, to: InstitutionState, request: Request) -> InstitutionPicture:

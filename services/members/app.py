@@ -1,11 +1,24 @@
 """Puts the service members together; the only place that builds things."""
 
 from pathlib import Path
+from typing import Any
 
-from services.members import api, commands, consume, store, timers
+from services.members import api, consume, store, timers
+from services.members.handlers import recovering
 from services.members.settings import Settings
 from services.members.store import Store
 from shared.kit.node import Service
+from shared.network import admitting, linking, office_turn, witness
+
+api.router.include_router(witness.router)
+api.router.include_router(admitting.router)
+
+
+def _commands() -> Any:
+    from services.members import commands  # noqa: PLC0415 - what draws tables for operators stays out of the service
+
+    return commands.app
+
 
 service = Service(
     name="members",
@@ -15,9 +28,12 @@ service = Service(
     migrations=Path(__file__).with_name("migrations"),
     hears=consume.hears,
     takes=consume.takes,
+    recover=recovering.take_back,
     api=api.router,
     settings=Settings,
     timers=timers.TIMERS,
     begin=timers.begin,
-    commands=commands.app,
+    commands_in=_commands,
+    turns=(linking.turn, office_turn.turn),
+    parts=(linking.PART,),
 )

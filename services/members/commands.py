@@ -21,6 +21,8 @@ from shared.kit.command import on_database, services
 from shared.kit.database import Database
 from shared.kit.errors import Problem
 from shared.kit.work import Work, Works
+from shared.network.commands import network
+from shared.network.hub_commands import hub
 
 T = TypeVar("T")
 app = typer.Typer()
@@ -28,6 +30,8 @@ institutions = typer.Typer(no_args_is_help=True, help="Who is in the network; ke
 keys = typer.Typer(no_args_is_help=True, help="API keys of the institutions that this node hosts.")
 app.add_typer(institutions, name="institutions")
 app.add_typer(keys, name="keys")
+app.add_typer(hub, name="hub")
+app.add_typer(network, name="network")
 console = Console()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

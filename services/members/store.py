@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from services.members.domain.institution import Institution
 from services.members.domain.key import ApiKey
 from services.members.domain.project import Project
 from shared.contract.members import InstitutionMessage, InstitutionPicture, ProjectMessage, ProjectPicture
+from shared.kit import matching
 from shared.kit.database import JSON, UtcTime, insert, upsert
 from shared.kit.errors import NotFound
 
@@ -52,6 +54,7 @@ network_institution = sa.Table(
     sa.Column("slug", sa.Text, primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("fields_of_action", sa.Text, nullable=False),
+    sa.Column("district", sa.Text),
     sa.Column("picture", JSON, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
 )
@@ -63,9 +66,11 @@ network_project = sa.Table(
     sa.Column("institution", sa.Text, primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("field_of_action", sa.Text, nullable=False),
+    sa.Column("starts_on", sa.Date),
     sa.Column("picture", JSON, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Index("network_project_institution", "institution", "project_id"),
+    sa.Index("network_project_starts", "starts_on"),
 )
 
 COPIES = (network_institution, network_project)
@@ -78,8 +83,16 @@ class Store:
         self._connection = connection
 
     async def institution(self, slug: str) -> Institution:
+        """Give an institution as it was last committed; raises NotFound where the office does not keep it here."""
+        return await self._institution(sa.select(institution).where(institution.c.slug == slug), slug)
+
+    async def locked_institution(self, slug: str) -> Institution:
         """Lock an institution and give it; raises NotFound where the office does not keep it here."""
-        row = await self._first(sa.select(institution).where(institution.c.slug == slug).with_for_update())
+        query = sa.select(institution).where(institution.c.slug == slug).with_for_update()
+        return matching.matched(await self._institution(query, slug))
+
+    async def _institution(self, query: sa.Select[Any], slug: str) -> Institution:
+        row = await self._first(query)
         if row is None:
             raise NotFound(f"no institution '{slug}' is kept here; the office's node keeps all of them")
         return Institution(InstitutionPicture.model_validate(row.picture), row.version)
@@ -114,9 +127,17 @@ class Store:
         return False
 
     async def project(self, project_id: str, owner: str) -> Project:
+        """Give a project as it was last committed; raises NotFound, also where it is another's."""
+        return await self._project(_project_of(project_id, owner), project_id, owner)
+
+    async def locked_project(self, project_id: str, owner: str) -> Project:
         """Lock a project of an institution and give it; raises NotFound, also where it is another's."""
-        found = sa.select(project).where(project.c.project_id == project_id, project.c.institution == owner)
-        row = await self._first(found.with_for_update())
+        return matching.matched(
+            await self._project(_project_of(project_id, owner).with_for_update(), project_id, owner)
+        )
+
+    async def _project(self, query: sa.Select[Any], project_id: str, owner: str) -> Project:
+        row = await self._first(query)
         if row is None:
             raise NotFound(f"'{owner}' has no project {project_id}")
         return Project(row.institution, ProjectPicture.model_validate(row.picture), row.version)
@@ -165,6 +186,7 @@ class Store:
                 "slug": m.picture.slug,
                 "state": m.picture.state.value,
                 "fields_of_action": _joined([field.value for field in m.picture.fields_of_action]),
+                "district": m.picture.district,
                 "picture": m.picture.model_dump(mode="json"),
                 "version": m.version,
             }
@@ -180,6 +202,7 @@ class Store:
                 "institution": m.institution,
                 "state": m.picture.state.value,
                 "field_of_action": m.picture.field_of_action.value,
+                "starts_on": m.picture.starts_on,
                 "picture": m.picture.model_dump(mode="json"),
                 "version": m.version,
             }
@@ -195,23 +218,46 @@ class Store:
         return InstitutionPicture.model_validate(row.picture)
 
     async def network_institutions(
-        self, *, field: str | None, state: str | None, after: str, limit: int
+        self, *, field: str | None, district: str | None, state: str | None, after: str, limit: int
     ) -> list[InstitutionPicture]:
         """Give copies of institutions by slug, those behind `after`."""
         table = network_institution
         query = sa.select(table.c.picture).where(table.c.slug > after).order_by(table.c.slug).limit(limit)
         if field is not None:
             query = query.where(table.c.fields_of_action.contains(_joined([field]), autoescape=True))
-        rows = await self._connection.execute(_filtered(query, table, {"state": state}))
+        rows = await self._connection.execute(_filtered(query, table, {"state": state, "district": district}))
         return [InstitutionPicture.model_validate(row.picture) for row in rows]
 
+    async def network_project(self, project_id: str) -> tuple[str, ProjectPicture]:
+        """Give the copy of a project with its institution; raises NotFound."""
+        table = network_project
+        query = sa.select(table).where(table.c.project_id == project_id).order_by(table.c.institution)
+        row = await self._first(query)
+        if row is None:
+            raise NotFound(f"nobody told of a project '{project_id}'")
+        return row.institution, ProjectPicture.model_validate(row.picture)
+
     async def network_projects(
-        self, *, field: str | None, owner: str | None, state: str | None, after: tuple[str, str], limit: int
+        self,
+        *,
+        field: str | None,
+        owner: str | None,
+        state: str | None,
+        starts: tuple[date | None, date | None],
+        after: tuple[str, str],
+        limit: int,
     ) -> list[tuple[str, ProjectPicture]]:
-        """Give copies of projects with their institutions, oldest first, behind (project, institution)."""
+        """Give copies of projects with their institutions, oldest first, behind (project, institution).
+
+        `starts` are the earliest and the latest first day.
+        """
         table = network_project
         position = sa.tuple_(table.c.project_id, table.c.institution)
         query = sa.select(table).where(position > sa.tuple_(*after))
+        if starts[0] is not None:
+            query = query.where(table.c.starts_on >= starts[0])
+        if starts[1] is not None:
+            query = query.where(table.c.starts_on <= starts[1])
         query = query.order_by(table.c.project_id, table.c.institution).limit(limit)
         wanted = {"field_of_action": field, "institution": owner, "state": state}
         rows = await self._connection.execute(_filtered(query, table, wanted))
@@ -220,6 +266,10 @@ class Store:
     async def _first(self, query: sa.Select[Any]) -> sa.Row[Any] | None:
         row: sa.Row[Any] | None = (await self._connection.execute(query)).first()
         return row
+
+
+def _project_of(project_id: str, owner: str) -> sa.Select[Any]:
+    return sa.select(project).where(project.c.project_id == project_id, project.c.institution == owner)
 
 
 def _key(row: sa.Row[Any]) -> ApiKey:

@@ -19,7 +19,10 @@ def _bare_address(text: str) -> str:
 
 
 class Settings(settings.Settings):
-    """Where mails leave the node, and how: `ALBUM_SMTP` is host:port, `ALBUM_MAIL_FROM` the address they come from."""
+    """Where mails leave the node, and how: `ALBUM_SMTP` is host:port, `ALBUM_MAIL_FROM` the address they come from.
+
+    `ALBUM_WEBHOOK_PRIVATE` lets webhooks lead anywhere, without TLS as well: for tests and closed networks only.
+    """
 
     smtp: str = "127.0.0.1:1025"
     smtp_user: str | None = None
@@ -28,6 +31,8 @@ class Settings(settings.Settings):
     smtp_connections: int = Field(default=4, ge=1, le=50)
     smtp_patience: timedelta = timedelta(seconds=60)
     mail_from: Annotated[str, AfterValidator(_bare_address)] = "album@localhost"
+    webhook_private: bool = False
+    webhook_connections: int = Field(default=64, ge=1, le=1000)
 
     @property
     def mail_server(self) -> Server:

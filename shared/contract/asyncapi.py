@@ -11,11 +11,15 @@ from shared.contract.envelope import Message, service_of
 from shared.contract.words import Audience
 
 PLACE = Path(__file__).with_name("asyncapi.json")
-_SPACE = {Audience.NETWORK: "pub", Audience.INSTITUTION: "own"}
+_SPACE = {Audience.NETWORK: "pub", Audience.INSTITUTION: "own", Audience.SEALED: "box"}
 _WHO = {
     Audience.NETWORK: "Public to the network: every institution reads it; it never holds personal data.",
     Audience.INSTITUTION: "Stays inside the institution and never leaves its node; trimmed after 14 days.",
+    Audience.SEALED: "To one institution: sealed for it between nodes (HPKE); trimmed after 30 days.",
 }
+
+_PARAMETERS = {"institution": {"description": "The slug of the institution that speaks."}}
+_PARAMETERS_OF_A_BOX = {**_PARAMETERS, "to": {"description": "The slug of the institution that is spoken to."}}
 
 
 def document() -> dict[str, Any]:
@@ -54,12 +58,18 @@ def _name(audience: Audience, service: str) -> str:
     return f"{_SPACE[audience]}_{service}"
 
 
+def _address(audience: Audience, service: str) -> str:
+    if audience is Audience.SEALED:
+        return "album:1:box:{to}:{institution}"
+    return f"album:1:{_SPACE[audience]}:{{institution}}:{service}"
+
+
 def _channels() -> dict[str, Any]:
     return {
         _name(audience, service): {
-            "address": f"album:1:{_SPACE[audience]}:{{institution}}:{service}",
+            "address": _address(audience, service),
             "description": f"{_WHO[audience]} The institution's slug stands in braces, the hash tag of Redis Cluster.",
-            "parameters": {"institution": {"description": "The slug of the institution that speaks."}},
+            "parameters": _PARAMETERS_OF_A_BOX if audience is Audience.SEALED else _PARAMETERS,
             "messages": {
                 message.__name__: {"$ref": f"#/components/messages/{message.__name__}"}
                 for message in CATALOGUE.values()

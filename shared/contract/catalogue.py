@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from types import ModuleType
 
-from shared.contract import courses, events, members
+from shared.contract import courses, events, members, referrals
 from shared.contract.envelope import Message, type_of
 
 
@@ -15,7 +15,7 @@ def _spoken_in(module: ModuleType) -> Iterator[type[Message]]:
 
 
 CATALOGUE: dict[str, type[Message]] = {
-    type_of(message): message for module in (members, courses, events) for message in _spoken_in(module)
+    type_of(message): message for module in (members, courses, events, referrals) for message in _spoken_in(module)
 }
 
 

@@ -6,10 +6,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from shared.contract.envelope import Message
+from shared.contract.referrals import ReferralField
 from shared.contract.words import (
     Audience,
     Availability,
     EnrolmentState,
+    FieldOfAction,
     Frozen,
     Id,
     Language,
@@ -22,6 +24,7 @@ from shared.contract.words import (
     RunState,
     SeatCause,
     Session,
+    Slug,
 )
 
 
@@ -34,6 +37,7 @@ class RunPicture(Frozen):
     title: Line
     description: Prose | None = None
     kind: RunKind
+    field_of_action: FieldOfAction | None = None
     state: RunState
     from_level: Level | None = None
     to_level: Level | None = None
@@ -101,6 +105,17 @@ class RunAvailabilityChanged(RunMessage):
     type: Literal["courses.run.availability_changed.v1"] = "courses.run.availability_changed.v1"
 
 
+class Referred(Frozen):
+    """Who referred a participant, and which parts of the file came with that; the values are not told here.
+
+    `ended`: the place is gone because the referral is, and not by anything that the participant did.
+    """
+
+    by: Slug
+    fields: tuple[ReferralField, ...]
+    ended: bool = False
+
+
 class ParticipantContactRecorded(Message):
     """How a participant is reached: the one message in which a contact travels."""
 
@@ -114,12 +129,13 @@ class ParticipantContactRecorded(Message):
 
 
 class ParticipantErased(Message):
-    """A participant is erased: every copy of the contact goes."""
+    """A participant is erased: every copy of the contact goes; with `farewell`, once the planned mails have left."""
 
     audience: ClassVar[Audience] = Audience.INSTITUTION
     key_field: ClassVar[str] = "participant_id"
     type: Literal["courses.participant.erased.v1"] = "courses.participant.erased.v1"
     participant_id: Id
+    farewell: bool = False
 
 
 class EnrolmentChanged(Message):
@@ -137,3 +153,4 @@ class EnrolmentChanged(Message):
     reason: Line | None = None
     run_version: int
     run: RunPicture
+    referred: Referred | None = None

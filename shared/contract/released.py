@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.contract.catalogue import CATALOGUE
+from shared.contract.compatible import Part, unread
 from shared.contract.envelope import Message, type_of
 from shared.contract.samples import sample
 
@@ -29,38 +30,14 @@ def freeze() -> list[str]:
 
 
 def breaks(message: type[Message], schema: dict[str, Any]) -> list[str]:
-    """Say how a message class broke its released schema: within a version only optional fields may be added."""
-    return sorted(set(_faults(schema, message.model_json_schema(), type_of(message))))
+    """Say how a message class broke its released schema: readers of then must read it, and it must read what was told.
 
-
-def _faults(old: dict[str, Any], new: dict[str, Any], word: str) -> list[str]:
-    found = []
-    shapes: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {word: (old, new)}
-    shapes |= {name: (shape, new.get("$defs", {}).get(name)) for name, shape in old.get("$defs", {}).items()}
-    for name, (before, after) in shapes.items():
-        if after is None:
-            found.append(f"{name} is gone")
-            continue
-        found += [
-            f"{name}.{field} is gone" for field in before.get("properties", {}).keys() - after.get("properties", {})
-        ]
-        required = set(after.get("required", ())) - set(before.get("required", ()))
-        found += [f"{name}.{field} is required now" for field in required]
-        found += [f"{name} lost the word {value}" for value in set(before.get("enum", ())) - set(after.get("enum", ()))]
-        found += _changed_fields(name, before, after)
-    return found
-
-
-def _changed_fields(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Say which fields mean something else: another type, a tighter bound."""
-    silent = ("title", "description", "default")
-    fields = before.get("properties", {})
-    new = after.get("properties", {})
-
-    def bare(field: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in field.items() if key not in silent}
-
-    return [f"{name}.{field} changed" for field in fields if field in new and bare(fields[field]) != bare(new[field])]
+    Within a version only optional fields may be added.
+    """
+    before, after = Part(schema, schema), message.model_json_schema()
+    new = Part(after, after)
+    word = type_of(message)
+    return sorted({*unread(new, before, word, "reader"), *unread(before, new, word, "writer")})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,13 @@ _BY_NAME = {
     "mail": "amira@example.org",
     "website": "https://www.example.org/",
     "interests": ("Chor",),
+    "to": "kargah",
+    "by": "kargah",
+    "public_key": "9f" * 32,
+    "kid": "9f" * 8,
+    "code": "run_unknown",
+    "signature": "9f" * 64,
+    "sealed": "QUxC" * 32,
     "name": "Volkshochschule Hannover",
 }
 

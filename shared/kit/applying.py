@@ -1,7 +1,9 @@
 """From entries to effects, inside one transaction: each message alone in a savepoint, or the newest of many at once."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +11,28 @@ import sqlalchemy as sa
 import structlog
 
 from shared.contract.catalogue import find
-from shared.contract.envelope import Envelope, Message, MessageRefused, open_envelope, open_message, source_of
+from shared.contract.envelope import (
+    Envelope,
+    Event,
+    Message,
+    MessageRefused,
+    SealedMessage,
+    open_at_once,
+    open_envelope,
+    open_message,
+    source_of,
+)
 from shared.contract.streams import parse_stream
 from shared.kit import parking
 from shared.kit.errors import Transient, words_of
-from shared.kit.hears import Hears, Route
+from shared.kit.hears import Heard, Hears, Route
 from shared.kit.parking import Refusal
 from shared.kit.streams import Entry
 from shared.kit.work import Work
 
 log = structlog.get_logger()
+
+PART = 250
 
 # Connection, rollback, resources, intervention, system (PostgreSQL, appendix A); lock not available, read-only.
 _RETRY_CLASSES = {"08", "40", "53", "57", "58"}
@@ -56,12 +70,14 @@ def _may_pass(error: BaseException | None) -> bool:
     return not (isinstance(error, lasting) or isinstance(getattr(error, "__cause__", None), lasting))
 
 
+class Unguarded(Exception):  # noqa: N818 - no fault by itself: it asks for the careful way
+    """A handler failed where nothing isolates it from the others."""
+
+
 @dataclass(frozen=True)
-class Opened:
+class Opened(Heard):
     """An entry whose message is for this service."""
 
-    entry: Entry
-    message: Message
     route: Route
 
 
@@ -82,9 +98,24 @@ class Applier:
         self._stream = stream
         self._name = parse_stream(stream)
         self._hears = hears
+        self._owner = source_of(self._name.speaker, self._name.service)
+        self._guarded = True
 
     def open(self, entry: Entry) -> Opened | Refused | None:
         """Read an entry; None where this service does not listen to such messages."""
+        event = open_at_once(entry.payload, self._wanted)
+        if event is None or not self._is_of_the_owner(event) or self._misplaced(event.data) is not None:
+            return self._open_step_by_step(entry)
+        return Opened(self._stream, entry, event.data, self._hears.routes[event.type])
+
+    def _wanted(self, type_word: str) -> type[Message] | None:
+        return find(type_word) if type_word in self._hears.routes else None
+
+    def _is_of_the_owner(self, event: Event) -> bool:
+        service = event.type.split(".", 1)[0]
+        return event.source == self._owner == source_of(event.data.institution, service)
+
+    def _open_step_by_step(self, entry: Entry) -> Opened | Refused | None:
         envelope: Envelope | None = None
         try:
             envelope = open_envelope(entry.payload)
@@ -98,16 +129,23 @@ class Applier:
             own = envelope is not None and error.code != "wrong_institution"
             key = envelope.subject if envelope and own else f"?{entry.position}"
             return Refused(entry, key, envelope.type if envelope else None, Refusal(error.code, str(error)))
-        if message.audience is not self._name.audience:
-            refusal = Refusal("wrong_audience", f"'{message.type}' is not for this stream")
+        refusal = self._misplaced(message)
+        if refusal is not None:
             return Refused(entry, message.key, message.type, refusal)
-        return None if route is None else Opened(entry, message, route)
+        return None if route is None else Opened(self._stream, entry, message, route)
+
+    def _misplaced(self, message: Message) -> Refusal | None:
+        if message.audience is not self._name.audience:
+            return Refusal("wrong_audience", f"'{message.type}' is not for this stream")
+        # A box is named by its addressee: what was written to one must not be read by another.
+        if isinstance(message, SealedMessage) and message.to != self._name.institution:
+            return Refusal("wrong_addressee", f"a message to '{message.to}' in the box of '{self._name.institution}'")
+        return None
 
     def _check_speaker(self, envelope: Envelope) -> None:
         """Refuse what does not come from whom the stream belongs to: nobody speaks for another."""
-        owner = source_of(self._name.institution, self._name.service)
-        if envelope.source != owner:
-            raise MessageRefused("wrong_institution", f"'{envelope.source}' on the stream of '{owner}'")
+        if envelope.source != self._owner:
+            raise MessageRefused("wrong_institution", f"'{envelope.source}' on the stream of '{self._owner}'")
 
     def key_of(self, entry: Entry) -> str:
         """Give the key of an entry, or a word that stands for its position where the key cannot be read."""
@@ -116,22 +154,45 @@ class Applier:
             return found.message.key
         return found.key if found else f"?{entry.position}"
 
-    async def apply(self, entries: list[Entry], work: Work[Any]) -> None:
-        """Do what the entries ask; what cannot be done is parked, and what belongs behind a parked one queues there."""
-        closed = await parking.open_keys(work.connection, self._stream)
+    async def apply(self, entries: list[Entry], work: Work[Any], *, parked: bool = True, guarded: bool = True) -> None:
+        """Do what the entries ask; what cannot be done is parked, and what belongs behind a parked one queues there.
+
+        `parked` tells whether anything of the stream may be. Without a guard around each part, which costs as much as
+        a small part itself, a failure raises Unguarded: the whole is to be rolled back and done again with guards.
+        """
+        self._guarded = guarded
+        closed = await parking.open_keys(work.connection, self._stream) if parked else set()
+        doing: asyncio.Task[None] | None = None
+        try:
+            for start in range(0, len(entries), PART):
+                # The next part is read while the database works on the one before.
+                found = [self.open(entry) for entry in entries[start : start + PART]]
+                if doing is not None:
+                    await doing
+                if start + PART >= len(entries):
+                    await self._do_part(found, work, closed)
+                    return
+                doing = asyncio.create_task(self._do_part(found, work, closed))
+                await asyncio.sleep(0)
+        finally:
+            if doing is not None and not doing.done():
+                doing.cancel()
+                await asyncio.gather(doing, return_exceptions=True)
+
+    async def _do_part(self, found: list[Opened | Refused | None], work: Work[Any], closed: set[str]) -> None:
         opened: list[Opened] = []
-        for entry in entries:
-            found = self.open(entry)
-            if isinstance(found, Refused):
+        for one in found:
+            if isinstance(one, Refused):
                 await self._do(opened, work, closed)
                 opened = []
-                await self._park(found.entry, found.key, found.type_word, found.refusal, work, closed)
-            elif found is not None:
-                opened.append(found)
+                await self._park(one.entry, one.key, one.type_word, one.refusal, work, closed)
+            elif one is not None:
+                opened.append(one)
         await self._do(opened, work, closed)
 
     async def apply_one(self, entry: Entry, work: Work[Any]) -> Refusal | None:
         """Do what one entry asks; give the reason where it cannot be done."""
+        self._guarded = True
         found = self.open(entry)
         if isinstance(found, Refused):
             return found.refusal
@@ -140,8 +201,7 @@ class Applier:
     async def _do(self, opened: list[Opened], work: Work[Any], closed: set[str]) -> None:
         for route, group in _groups(opened):
             free = [one for one in group if one.message.key not in closed]
-            newest = list({one.message.key: one for one in free}.values()) if route.whole else free
-            if route.whole and (not newest or await self._try(newest, route, work) is None):
+            if route.whole and (not free or await self._try(free, route, work) is None):
                 rest = [one for one in group if one.message.key in closed]
             else:
                 rest = group
@@ -165,13 +225,14 @@ class Applier:
         """Call the handler in a savepoint; give the reason if it fails for good, raise if it may work in a moment."""
         mark = work.mark()
         try:
-            async with work.connection.begin_nested():
-                messages = [one.message for one in group]
-                await (route.do(messages, work) if route.whole else route.do(messages[0], work))
+            async with work.connection.begin_nested() if self._guarded else nullcontext():
+                await route.give(group, work)
         except Exception as error:
             work.take_back(mark)
             if is_transient(error):
                 raise
+            if not self._guarded:
+                raise Unguarded from error
             return Refusal(type(error).__name__, f"{type(error).__name__}: {words_of(error)}")
         return None
 

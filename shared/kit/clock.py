@@ -1,8 +1,9 @@
 """Time and randomness as things that come from outside, so that the same code runs under simulation."""
 
 import asyncio
+import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Protocol
 
@@ -20,11 +21,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clock of the machine; `ALBUM_CLOCK_OFFSET` (seconds, may be negative) has it go wrong, for tests only."""
+
+    def __init__(self) -> None:
+        self._offset = timedelta(seconds=float(os.environ.get("ALBUM_CLOCK_OFFSET") or 0))
 
     def now(self) -> datetime:
         """Give the time of day, in UTC."""
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self._offset
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -45,6 +49,10 @@ class Ids:
         """Make an id such as `run_01jd3…`."""
         number = (int(self._clock.now().timestamp() * 1000) << 80) | self._random.getrandbits(80)
         return f"{word}_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+    def secret(self, count: int) -> bytes:
+        """Make random bytes for a key; in a running service they come from the operating system."""
+        return self._random.randbytes(count)
 
 
 def full_jitter(random: Random, attempt: int, *, base: float = 0.1, cap: float = 30.0) -> float:

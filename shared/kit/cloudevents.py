@@ -20,6 +20,7 @@ from shared.contract.envelope import MAX_BYTES, MessageRefused, check_limits
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+MOST_IN_BATCH = 1000
 _REQUIRED = ("specversion", "id", "source", "type")
 _OPTIONAL = ("datacontenttype", "dataschema", "subject", "time")
 _NAME = re.compile(r"^[a-z0-9]+$")
@@ -75,12 +76,27 @@ def structured(payload: bytes) -> Event | Unreadable:
     return _read(document, payload)
 
 
-def batch(payload: bytes) -> list[Event | Unreadable]:
-    """Read a batch; each of its events is good or bad for itself; raises MessageRefused where it is no list."""
+def documents(payload: bytes) -> list[Any]:
+    """Read a batch as far as what stands in it, each to be read by `part`; raises MessageRefused.
+
+    A list of the smallest things has hundreds of thousands of them in a body, and each would get an answer.
+    """
     document = read_json(payload)
     if not isinstance(document, list):
         raise MessageRefused("not_cloudevent", "a batch is a JSON array of events")
-    return [_read(one, json.dumps(one, ensure_ascii=False).encode()) for one in document]
+    if len(document) > MOST_IN_BATCH:
+        raise MessageRefused("too_large", f"{len(document)} messages; {MOST_IN_BATCH} is the limit of a batch")
+    return document
+
+
+def part(document: Any) -> Event | Unreadable:
+    """Read one event of a batch; it is good or bad for itself."""
+    return _read(document, json.dumps(document, ensure_ascii=False).encode())
+
+
+def batch(payload: bytes) -> list[Event | Unreadable]:
+    """Read a whole batch at once."""
+    return [part(one) for one in documents(payload)]
 
 
 def binary(attributes: Mapping[str, str], content_type: str | None, body: bytes) -> Event | Unreadable:
@@ -149,7 +165,8 @@ def _check_attribute(name: str, value: Any) -> None:
     core = name in _REQUIRED or name in _OPTIONAL
     if core and not (isinstance(value, str) and value):
         raise MessageRefused("not_cloudevent", f"{name}: is a text and not empty")
-    if isinstance(value, bool) or (isinstance(value, int) and -(2**31) <= value < 2**31):
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())  # JSON: 5.0 is as whole as 5
+    if whole and -(2**31) <= value < 2**31:
         return
     if not isinstance(value, str):
         raise MessageRefused("not_cloudevent", f"{name}: an attribute is a text, a whole number, true or false")

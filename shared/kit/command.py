@@ -3,11 +3,14 @@
 import asyncio
 import getpass
 import json
+import logging
+import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import entry_points
 from typing import Annotated, Any, TypeVar
 
 import sqlalchemy as sa
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -209,9 +212,20 @@ def _show(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
 
 
 def main() -> None:
-    """Run the command with what the installed services add to it."""
+    """Run the command with what the installed services add to it; warnings go to stderr, results to stdout."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     secrets_from_files()
     for service in services().values():
         if service.commands is not None:
             app.add_typer(service.commands)
+    for point in entry_points(group="album.commands"):
+        try:
+            app.add_typer(point.load())
+        except ModuleNotFoundError as error:
+            # What only a checkout has, an installed image has not.
+            if error.name is None or not error.name.startswith("deploy"):
+                raise
     app()

@@ -1,9 +1,9 @@
 """One database per service: SQLite in WAL mode by default, PostgreSQL (asyncpg) in production."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,22 @@ from pydantic_core import from_json, to_json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.kit.fairness import Gate
+from shared.kit.sqlite import connect as sqlite_driver
+
+
+class JsonText(str):
+    """JSON that is written already, for a JSON column: a picture goes from its model into the table in one step."""
+
+    __slots__ = ()
+
+
+def _json_of(value: Any) -> str:
+    return value if type(value) is JsonText else to_json(value).decode()
+
+
 # Pictures are JSON columns: writing them is a good part of what a copy costs.
-_JSON_CODEC: dict[str, Any] = {"json_serializer": lambda value: to_json(value).decode(), "json_deserializer": from_json}
+_JSON_CODEC: dict[str, Any] = {"json_serializer": _json_of, "json_deserializer": from_json}
 READ_ONLY: dict[str, Any] = {"album_reads": True}
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
@@ -46,14 +60,16 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        self._writer = asyncio.Lock()
+        # SQLite has one writer: queueing here is fair and quick, its own busy wait is neither. PostgreSQL's pool is a
+        # queue as well, and a flood would fill it.
+        self._writers = Gate(1, 1) if self.is_sqlite else Gate(places=10, share=3)
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
+        self._writing = _sqlite_engine(url, driver=sqlite_driver) if self.is_sqlite else self.engine
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that commits at the end, or rolls back on any error."""
-        # SQLite has one writer: queueing here is fair and quick, its own busy wait is neither.
-        async with self._writer if self.is_sqlite else nullcontext(), self.engine.begin() as connection:
+        async with self._writers.turn(), self._writing.begin() as connection:
             yield connection
 
     @asynccontextmanager
@@ -66,9 +82,20 @@ class Database:
             async with connection.begin():
                 yield connection
 
+    async def checkpoint(self) -> None:
+        """Bring SQLite's write-ahead log into the file and empty it: until then it holds what was deleted."""
+        if not self.is_sqlite:
+            return
+        async with self._writers.turn(), self.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None  # noqa: S101 - the connection is open
+            await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        if self.is_sqlite:
+            await self._writing.dispose()
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
@@ -76,18 +103,26 @@ def _postgres_engine(url: str) -> AsyncEngine:
     return create_async_engine(url, pool_size=5, max_overflow=7, hide_parameters=True, **_JSON_CODEC)
 
 
-def _sqlite_engine(url: str) -> AsyncEngine:
-    path = sa.make_url(url).database
+def _sqlite_engine(url: str, driver: Callable[[str], Awaitable[Any]] | None = None) -> AsyncEngine:
+    path = sa.make_url(url).database or ""
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     # Errors are logged, and bound values may be somebody's address: they stay out of every error's text.
-    engine = create_async_engine(url, hide_parameters=True, **_JSON_CODEC)
+    how: dict[str, Any] = {} if driver is None else {"async_creator": lambda: driver(path)}
+    engine = create_async_engine(url, hide_parameters=True, **_JSON_CODEC, **how)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's own BEGIN below decides, not the driver
+        if driver is None:
+            connection.isolation_level = None  # SQLAlchemy's own BEGIN below decides, not the driver
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=15000", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={15000 if driver is None else 0}",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -112,17 +147,53 @@ async def upsert(
     *,
     newer: str | None = "version",
 ) -> None:
-    """Insert rows or replace them by primary key; with `newer`, only where that column grows, so nothing moves back."""
+    """Insert rows or replace them by primary key; with `newer`, only where that column grows, so nothing moves back.
+
+    All rows have the same columns; of rows with the same key the later one comes later.
+    """
     rows = list(rows)
     if not rows:
         return
-    statement = insert(connection, table)
     keys = [column.name for column in table.primary_key]
-    columns = [name for name in rows[0] if name not in keys]
-    where = None if newer is None else statement.excluded[newer] > table.c[newer]
-    if columns:
-        changes = {name: statement.excluded[name] for name in columns}
-        conflict = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
+    if len(rows) > 1 and len({tuple(row[name] for name in keys) for row in rows}) < len(rows):
+        for row in rows:
+            await upsert(connection, table, [row], newer=newer)
+        return
+    statement, writers = _bulk(table, tuple(rows[0]), newer, connection.dialect)
+    values = [
+        [row[name] for row in rows] if write is None else [write(row[name]) for row in rows] for name, write in writers
+    ]
+    if connection.dialect.name == "postgresql":
+        # One statement for all rows: as many values as there are columns, each an array.
+        await connection.exec_driver_sql(statement, tuple(values))
     else:
-        conflict = statement.on_conflict_do_nothing(index_elements=keys)
-    await connection.execute(conflict, rows)
+        await connection.exec_driver_sql(statement, list(zip(*values, strict=True)))
+
+
+@cache
+def _bulk(
+    table: sa.Table, names: tuple[str, ...], newer: str | None, dialect: sa.Dialect
+) -> tuple[str, list[tuple[str, Callable[[Any], Any] | None]]]:
+    """Give the statement that keeps many rows, and how the values of each column are written for the driver."""
+    columns = [table.c[name] for name in names]
+    quote = dialect.identifier_preparer.quote
+    keys = [column.name for column in table.primary_key]
+    changed = [name for name in names if name not in keys]
+    if dialect.name == "postgresql":
+        arrays = (f"${at}::{column.type.compile(dialect)}[]" for at, column in enumerate(columns, 1))
+        source = f"SELECT * FROM unnest({', '.join(arrays)})"  # noqa: S608 - made of the names of our own columns
+    else:
+        source = f"VALUES ({', '.join('?' * len(columns))})"
+    conflict = "DO NOTHING"
+    if changed:
+        conflict = f"DO UPDATE SET {', '.join(f'{quote(name)} = excluded.{quote(name)}' for name in changed)}"
+        if newer is not None:
+            conflict += f" WHERE excluded.{quote(newer)} > {quote(table.name)}.{quote(newer)}"
+    into = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
+    statement = f"{into} {source} ON CONFLICT ({', '.join(map(quote, keys))}) {conflict}"
+    return statement, [(column.name, _writer_of(column.type, dialect)) for column in columns]
+
+
+def _writer_of(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    written = kind.dialect_impl(dialect).bind_processor(dialect)
+    return None if written is None else lambda value: None if value is None else written(value)

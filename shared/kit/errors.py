@@ -8,6 +8,23 @@ import sqlalchemy as sa
 from fastapi.exceptions import ValidationException
 from pydantic import ValidationError
 
+TITLES = {
+    400: "Bad request",
+    401: "Unauthorised",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Too slow",
+    409: "Conflict",
+    412: "Has changed",
+    413: "Too large",
+    415: "Of a kind that is not read",
+    422: "Does not fit",
+    429: "Too many",
+    500: "Fault of the service",
+    503: "Unavailable",
+}
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem, and so does everybody who reads one
     """Something that was asked cannot be done; `code` is stable, `detail` says what to do."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from prometheus_client import Gauge
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from shared.kit import parking
 from shared.kit.clock import monotonic
@@ -20,10 +20,11 @@ ANSWER_SECONDS = 4.0
 
 
 class Report(BaseModel):
-    """What works and what does not, in words."""
+    """What works and what does not, in words; `stopped` waits for an operator and keeps nothing else up."""
 
     ready: bool
     faults: list[str]
+    stopped: dict[str, str] = Field(default_factory=dict)
     streams: dict[str, int]
 
 
@@ -44,7 +45,7 @@ async def report(node: Node[Any]) -> Report:
         if seconds > LATE_SECONDS:
             faults.append(f"{name}: cannot be read for {seconds:.0f} seconds; the log says why")
     streams = {name: lag.messages for name, lag in sorted(node.subscriptions.lags.items())}
-    return Report(ready=not faults, faults=faults, streams=streams)
+    return Report(ready=not faults, faults=faults, stopped=node.stopped(), streams=streams)
 
 
 async def measure(node: Node[Any]) -> None:

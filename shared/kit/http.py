@@ -12,68 +12,29 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contract.envelope import MessageRefused
 from shared.contract.words import InstitutionState, Slug
-from shared.kit import health, outbox, receiving
+from shared.kit import health, outbox, reading, receiving
+from shared.kit.admission import Admission, Door
 from shared.kit.applying import is_transient
-from shared.kit.errors import Invalid, NotFound, Problem, TooLarge, Unauthorised, Unavailable
-from shared.kit.idempotency import Idempotent, Replayed, documented
+from shared.kit.changes import public_types
+from shared.kit.describing import VERSION, ProblemDetails, described
+from shared.kit.errors import TITLES, Invalid, NotFound, Problem, TooLarge, Unauthorised, Unavailable
+from shared.kit.idempotency import Idempotent, Replayed
 from shared.kit.keys import OfficeKey, ReadKey, WriteKey, caller, node_of
-from shared.kit.limits import Limits
+from shared.kit.limits import TooMany
 from shared.kit.matching import Matching
 from shared.kit.node import Node, node_key
 from shared.kit.streams import Position
+from shared.kit.tagging import Tagged
 
 __all__ = ["OfficeKey", "ProblemDetails", "ReadKey", "WriteKey", "application", "caller", "node_of"]
 
 log = structlog.get_logger()
-
-BODY_LIMIT = 1024 * 1024
-UPLOAD_LIMIT = 32 * 1024 * 1024
-
-
-class ProblemDetails(BaseModel):
-    """What went wrong, for the person who can act (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    code: str
-    detail: str
-
-
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDetails, "description": text}
-    for status, text in {
-        401: "No valid key came with the request",
-        403: "This is not the key's to do",
-        404: "There is no such thing",
-        409: "The thing is in a state in which this cannot be done",
-        412: "It has changed since the `ETag` that came as `If-Match`",
-        413: "What was sent is too large",
-        422: "What was sent does not fit",
-        429: "The key asks for more than its share; `Retry-After` says when to come back",
-    }.items()
-}
-
-_TITLES = {
-    400: "Bad request",
-    401: "Unauthorised",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    412: "Has changed",
-    413: "Too large",
-    415: "Of a kind that is not read",
-    422: "Does not fit",
-    429: "Too many",
-    500: "Fault of the service",
-    503: "Unavailable",
-}
-
 
 _kit = APIRouter()
 
@@ -88,7 +49,7 @@ class KeyReport(BaseModel):
     may_write: bool
 
 
-@_kit.get("/institutions/{institution}/key", tags=["key"], responses=ANSWERS)
+@_kit.get("/institutions/{institution}/key", tags=["key"])
 async def show_key(institution: Annotated[Slug, Path()], key: ReadKey) -> KeyReport:
     """Tell what the caller's key opens, and whether this service knows the institution as active yet."""
     may_write = "write" in key.scopes and key.state is InstitutionState.ACTIVE
@@ -98,8 +59,9 @@ async def show_key(institution: Annotated[Slug, Path()], key: ReadKey) -> KeyRep
 
 
 @_kit.get("/health/live", tags=["health"])
-async def live() -> dict[str, str]:
+async def live(response: Response) -> dict[str, str]:
     """Tell that the process answers."""
+    response.headers["Cache-Control"] = "no-store"
     return {"status": "live"}
 
 
@@ -107,7 +69,7 @@ async def live() -> dict[str, str]:
 async def ready(request: Request) -> Response:
     """Tell whether the service reaches its database and Redis, and keeps up with its streams."""
     report = await health.report(node_of(request))
-    return JSONResponse(report.model_dump(), status_code=200 if report.ready else 503)
+    return JSONResponse(report.model_dump(), 200 if report.ready else 503, {"Cache-Control": "no-store"})
 
 
 @_kit.get("/metrics", include_in_schema=False)
@@ -118,52 +80,28 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(node.registry), media_type="text/plain; version=0.0.4")
 
 
-async def _only_the_node(request: Request, authorization: Annotated[str, Header()] = "") -> None:
+async def only_the_node(request: Request, authorization: Annotated[str, Header()] = "") -> None:
     """Own streams hold contacts: without the node's key nobody may know that the route exists."""
     wanted = f"Bearer {node_key(node_of(request).settings)}"
     if not hmac.compare_digest(authorization.encode(), wanted.encode()):
         raise NotFound("Not Found")
 
 
-@_kit.get("/log", include_in_schema=False, dependencies=[Depends(_only_the_node)])
+@_kit.get("/log", include_in_schema=False, dependencies=[Depends(only_the_node)])
 async def log_behind(
     request: Request,
+    response: Response,
     stream: str,
     after: Annotated[str, Query(pattern=r"^\d{1,9}-\d{1,18}$")],
     count: Annotated[int, Query(ge=1, le=500)] = 500,
 ) -> dict[str, Any]:
     """Give what a stream must hold behind a position, to the other services of the node."""
+    response.headers["Cache-Control"] = "no-store"
     async with node_of(request).database.reading() as connection:
         page = await outbox.log_after(connection, stream, Position.parse(after), count)
     return {
         "entries": [{"id": str(e.position), "p": base64.b64encode(e.payload).decode(), "h": e.hash.hex()} for e in page]
     }
-
-
-class BodyLimit:
-    """Refuses bodies that are too large while they arrive, before they fill the memory."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, counting what it brings."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        limit = UPLOAD_LIMIT if scope["path"].endswith("/imports") else BODY_LIMIT
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                # FastAPI passes on this class alone while it reads a body; any other one would become a 400.
-                raise HTTPException(413, f"the body is larger than {limit} bytes")
-            return message
-
-        await self._app(scope, counted, send)
 
 
 class Faults:
@@ -183,6 +121,8 @@ class Faults:
 
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            return  # who hung up hears nothing, and it is nobody's fault
         except Exception as error:
             if scope["type"] != "http" or begun:
                 raise
@@ -192,33 +132,43 @@ class Faults:
 def application(node: Node[Any], **options: Any) -> FastAPI:
     """Give the web application of a service around its own routes."""
     service = node.service
-    app = FastAPI(title=f"ALBuM {service.name}", version="1", **options)
+    title = f"ALBuM {service.name}"
+    app = FastAPI(title=title, version=VERSION, generate_unique_id_function=lambda route: route.name, **options)
     app.state.node = node
     app.include_router(_kit)
-    app.include_router(receiving.router, responses=ANSWERS)
-    app.include_router(service.api, responses=ANSWERS)
-    app.state.limits = Limits(node.settings.rate, node.settings.burst)
+    app.include_router(receiving.router)
+    if public_types(service.name):
+        app.include_router(reading.router)
+    app.include_router(service.api)
+    settings = node.settings
+    door = Door(settings.rate, settings.burst, settings.byte_rate, settings.byte_burst)
+    app.state.door = door
     app.add_middleware(Idempotent, works=node.works)
     app.add_middleware(Matching)
+    app.add_middleware(Tagged)
     app.add_middleware(Faults)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(Admission, door=door, refuse=_refusal)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(Replayed, _on_replayed)
     app.add_exception_handler(MessageRefused, _on_refused)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     plain = app.openapi
-    app.openapi = lambda: documented(plain())  # type: ignore[method-assign] # FastAPI's own way to extend it
+    app.openapi = lambda: described(receiving.with_events(plain(), service.takes))  # type: ignore[method-assign] # FastAPI's own way to extend it
     return app
 
 
 def _problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    body = ProblemDetails(title=_TITLES.get(status, "Problem"), status=status, code=code, detail=detail)
+    body = ProblemDetails(title=TITLES.get(status, "Problem"), status=status, code=code, detail=detail)
     return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
+    return _refusal(error)
+
+
+def _refusal(error: Problem) -> Response:
     # RFC 9110 demands that a 401 says how to come in.
     headers = {"WWW-Authenticate": "Bearer"} if error.status == Unauthorised.status else error.headers
     return _problem(error.status, error.code, error.detail, headers)
@@ -241,10 +191,19 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     return _problem(422, "invalid", "; ".join(faults[:5]))
 
 
-async def _on_http(_: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    codes = {404: "not_found", 405: "method_not_allowed", 413: TooLarge.code}
+    if error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_methods_at(request))}
+    codes = {404: "not_found", 405: "method_not_allowed", 413: TooLarge.code, 429: TooMany.code, 503: Unavailable.code}
     return _problem(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail), error.headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Give every method of a path: each route knows its own only, and the first one answers."""
+    asked = {method: {**request.scope, "method": method} for method in ("DELETE", "GET", "PATCH", "POST", "PUT")}
+    routes = request.app.router.routes
+    return [method for method, scope in asked.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
 
 
 def _on_fault(scope: Scope, error: Exception) -> Response:

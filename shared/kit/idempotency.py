@@ -200,11 +200,14 @@ class Idempotent:
 
 
 def _fingerprint(body: bytes, headers: Headers) -> str:
-    """Give the SHA-256 of a body; the boundary of an upload is made anew for each attempt and does not count."""
-    _, found, boundary = headers.get("content-type", "").partition("boundary=")
+    """Give the SHA-256 of a body and its media type: the same bytes may be an event, or a batch that is refused.
+
+    The boundary of an upload is made anew for each attempt and does not count.
+    """
+    kind, found, boundary = headers.get("content-type", "").partition("boundary=")
     if found:
         body = body.replace(boundary.split(";")[0].strip(' "').encode("latin-1"), b"")
-    return sha256(body).hexdigest()
+    return sha256(b"\n".join((kind.strip(" ;").lower().encode("latin-1"), body))).hexdigest()
 
 
 async def _whole(receive: Receive) -> tuple[bytes, Receive]:
@@ -229,24 +232,6 @@ async def _whole(receive: Receive) -> tuple[bytes, Receive]:
         return ahead.pop(0) if ahead else await receive()
 
     return body, again
-
-
-_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "The same key and body give the same answer for seven days, and have their effect once",
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[ -~]+$"},
-}
-
-
-def documented(document: dict[str, Any]) -> dict[str, Any]:
-    """Name the header at every POST of an OpenAPI document."""
-    for operations in document["paths"].values():
-        parameters = operations["post"].setdefault("parameters", []) if "post" in operations else [_HEADER]
-        if _HEADER not in parameters:
-            parameters.append(_HEADER)
-    return document
 
 
 async def forget(connection: AsyncConnection, word: str) -> None:

@@ -5,6 +5,7 @@ A consumer group is a work queue here, where every entry is answered once and th
 new; what it never redelivers, because a process ended in the middle, is claimed here, one entry at a time.
 """
 
+import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ import structlog
 from faststream.redis import RedisBatchStreamMessage, RedisBroker, StreamSub
 from faststream.redis.message import FAKE_CONSUMER
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from shared.contract.catalogue import find
 from shared.contract.envelope import MessageRefused, service_of
@@ -30,7 +31,10 @@ from shared.kit.clock import full_jitter
 from shared.kit.cloudevents import Event, Unreadable
 from shared.kit.directory import known_institutions
 from shared.kit.errors import Transient, words_of
+from shared.kit.fairness import Breath, in_lane
+from shared.kit.in_stream_bounds import ANSWERS, Bounds
 from shared.kit.inbox import Answer, Takes, take
+from shared.kit.limits import Limits
 from shared.kit.parking import Refusal
 from shared.kit.settings import Settings
 from shared.kit.streams import Entry, Position
@@ -41,10 +45,10 @@ from shared.kit.work import Work, Works
 log = structlog.get_logger()
 PREFIX = "album:1:in:"
 PAGE = 100
+TAKEN_AT_ONCE = 16
 DELIVERIES = 5
 IDLE_MS = 30_000
 BLOCK_MS = 2000
-ANSWERS = 10_000
 SPEAKS_FOR_THE_UNKNOWN = "members"
 
 
@@ -111,12 +115,16 @@ class InStreams:
         self._group = f"album:{service}"
         self._consumer = settings.holder_of(service)
         self._subscribers: dict[str, Any] = {}
+        self._known: list[str] = []
+        self._bounds = Bounds(redis)
+        self._shares = Limits(settings.rate, settings.burst, "messages")
 
     async def turn(self) -> None:
         """Subscribe to the streams of institutions that joined, and take what somebody left in the middle."""
         async with self._works.database.reading() as connection:
             known = [slug for slug in await known_institutions(connection) if self._settings.hosts(slug)]
-        for institution in sorted(known):
+        self._known = sorted(known)
+        for institution in self._known:
             async with _reaching_redis():
                 await self._look_after(institution)
         await self._leave_again()
@@ -144,7 +152,7 @@ class InStreams:
                 consumer=self._consumer,
                 last_id=">",
                 batch=True,
-                max_records=PAGE,
+                max_records=TAKEN_AT_ONCE,
                 polling_interval=BLOCK_MS,
             ),
             parser=_as_it_came,
@@ -153,7 +161,10 @@ class InStreams:
         )
 
         async def came(raw: Any) -> None:
-            entries = [read_entry(id_, fields) for id_, fields in zip(raw["message_ids"], raw["data"], strict=True)]
+            entries, breath = [], Breath()
+            for id_, fields in zip(raw["message_ids"], raw["data"], strict=True):
+                entries.append(read_entry(id_, fields))
+                await breath.take()
             await self._answer_all(institution, entries)
 
         subscriber(came)
@@ -191,30 +202,35 @@ class InStreams:
     async def _answer_all(self, institution: str, entries: Sequence[Left]) -> None:
         """Answer entries; returns only when that is committed and they are gone from the stream."""
         ours = [left for left in entries if left.service == self._service]
-        if ours:
-            await self._until_done(partial(self._answer, institution, ours))
+        with in_lane(institution):
+            # A stream is no way around the share that the same institution has over HTTP.
+            if wait := self._shares.wait(institution, len(ours)):
+                await asyncio.sleep(wait)
+                self._shares.charge(institution, len(ours))
+            left = list(ours)
+            while left:
+                left = left[await self._until_done(partial(self._answer, institution, left)) :]
         others = [left.id for left in entries if left.service != self._service]
         if others:
             # Each type has one service that answers and deletes it; all others only let it pass.
             await self._until_done(partial(self._redis.xack, in_stream(institution), self._group, *others))
 
-    async def _until_done(self, do: Callable[[], Awaitable[Any]]) -> None:
+    async def _until_done(self, do: Callable[[], Awaitable[Any]]) -> Any:
         """Try until it works; a group would never give the entries again before the process ends."""
         attempt = 0
         while True:
             try:
                 async with _reaching_redis():
-                    await do()
+                    return await do()
             except Exception as error:
                 if not is_transient(error):
                     raise
                 attempt += 1
                 log.warning("in_stream_waits", reason=str(error))
                 await self._works.clock.sleep(0.05 + full_jitter(self._random, attempt, cap=5.0))
-            else:
-                return
 
-    async def _answer(self, institution: str, entries: Sequence[Left]) -> None:
+    async def _answer(self, institution: str, entries: Sequence[Left]) -> int:
+        """Take and answer as many as fit into a transaction; give how many that were."""
         try:
             async with self._works() as work:
                 answers = await self._taken(institution, entries, work)
@@ -224,12 +240,13 @@ class InStreams:
             if len(entries) > 1:
                 for left in entries:
                     await self._answer(institution, [left])
-                return
+                return len(entries)
             log.exception("in_stream_fault")
             refusal = Refusal("fault", f"a fault of the service: {type(error).__name__}: {words_of(error)}")
             await self._give_up(institution, entries[0], refusal)
-            return
-        await self._say(institution, entries, answers)
+            return 1
+        await self._say(institution, entries[: len(answers)], answers)
+        return len(answers)
 
     async def _taken(self, institution: str, entries: Sequence[Left], work: Work[Any]) -> list[Answer]:
         state = await work.connection.execute(sa.select(institutions.c.state).where(institutions.c.slug == institution))
@@ -254,14 +271,26 @@ class InStreams:
     async def _say(self, institution: str, entries: Sequence[Left], answers: Sequence[Answer]) -> None:
         """Leave the answers and delete the entries; only after the commit, for until then nothing is safe."""
         stream = in_stream(institution)
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            for left, answer in zip(entries, answers, strict=True):
-                told = {name: value for name, value in answer.model_dump().items() if value is not None}
-                fields: dict[Any, Any] = {"entry": left.id, **told}
-                pipeline.xadd(f"{stream}:answers", fields, maxlen=ANSWERS, approximate=True)
-                pipeline.xack(stream, self._group, left.id)
-                pipeline.xdel(stream, left.id)
-            await pipeline.execute()
+        told = [{"entry": left.id, **_fields(answer)} for left, answer in zip(entries, answers, strict=True)]
+        ids = [left.id for left in entries]
+        try:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for fields in told:
+                    pipeline.xadd(f"{stream}:answers", fields, maxlen=ANSWERS, approximate=True)
+                pipeline.xack(stream, self._group, *ids)
+                pipeline.xdel(stream, *ids)
+                await pipeline.execute()
+        except OutOfMemoryError as error:
+            # A full Redis takes no answer; it must still lose the entries, or it would stay full for ever. Whoever
+            # has no answer sends again, and then hears `repeated`.
+            await self._redis.xack(stream, self._group, *ids)
+            await self._redis.xdel(stream, *ids)
+            log.warning("in_stream_unanswered", institution=institution, entries=len(ids), reason=str(error))
+
+    async def bound(self) -> None:
+        """Refuse what is too much for a stream: Redis evicts nothing, and a full one stands still for everybody."""
+        async with _reaching_redis():
+            await self._bounds.look([in_stream(institution) for institution in self._known])
 
     async def _leave_again(self) -> None:
         """Put parked entries back that an operator wants tried again; one that comes twice is seen to be known."""
@@ -273,6 +302,10 @@ class InStreams:
                 await self._redis.xadd(row.stream, {"p": row.payload})
             async with self._works() as work:
                 await parking.change(work.connection, [row.id], state="used", ended_at=work.now)
+
+
+def _fields(answer: Answer) -> dict[Any, Any]:
+    return {name: value for name, value in answer.model_dump().items() if value is not None}
 
 
 def _refused(left: Left, refusal: Refusal) -> Answer:

@@ -16,14 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.catalogue import find
 from shared.contract.envelope import Message, MessageRefused, service_of, type_of
+from shared.kit.bodies import holds_nul
+from shared.kit.clock import monotonic
 from shared.kit.cloudevents import Event, Unreadable
 from shared.kit.database import upsert
 from shared.kit.errors import Problem
+from shared.kit.fairness import Breath
 from shared.kit.tables import partner_message, partner_thing
 from shared.kit.work import Work
 
 log = structlog.get_logger()
 KEPT = timedelta(days=30)
+TURN_SECONDS = 0.05
 
 
 class Answer(BaseModel):
@@ -51,9 +55,19 @@ class Takes:
 async def take(
     events: Sequence[Event | Unreadable], institution: str, service: str, takes: Takes | None, work: Work[Any]
 ) -> list[Answer]:
-    """Take what a partner system of an institution sends, in order; give the answer to each."""
+    """Take what a partner system of an institution sends, in order; give the answer to each that was taken.
+
+    It ends early, after at least one, when the transaction has lasted long enough: others want to write, too. The
+    rest is for the next transaction.
+    """
     await _one_at_a_time(institution, work)
-    answers = [await _answer(event, institution, service, takes, work) for event in events]
+    answers: list[Answer] = []
+    until, breath = monotonic() + TURN_SECONDS, Breath()
+    for event in events:
+        answers.append(await _answer(event, institution, service, takes, work))
+        if monotonic() >= until:
+            break
+        await breath.take()
     for one in answers:
         log.info("partner_message", institution=institution, status=one.status, code=one.code)
     return answers
@@ -120,22 +134,15 @@ def _message(event: Event, institution: str, service: str, takes: Takes | None) 
 def _opened(kind: type[Message], event: Event) -> Message:
     if not isinstance(event.data, dict):
         raise MessageRefused("invalid", "data: is a JSON object")
-    if _holds_nul(event.data):
-        raise MessageRefused("invalid", "data: a text holds the sign NUL, which no database keeps")
     try:
-        return kind.model_validate({**event.data, "type": type_of(kind)})
+        message = kind.model_validate({**event.data, "type": type_of(kind)})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise MessageRefused("invalid", f"data.{where}: {first['msg']}") from error
-
-
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(one) for pair in value.items() for one in pair)
-    return isinstance(value, list) and any(_holds_nul(one) for one in value)
+    if holds_nul(message.model_dump(mode="json")):
+        raise MessageRefused("invalid", "data: a text holds the sign NUL, which no database keeps")
+    return message
 
 
 async def _tell(message: Message, takes: Takes | None, work: Work[Any]) -> None:
@@ -150,6 +157,35 @@ async def _tell(message: Message, takes: Takes | None, work: Work[Any]) -> None:
     row = {"institution": message.institution, "key": message.key, "version": message.version, "at": work.now}
     await upsert(work.connection, t, [row])
     work.tell(message)
+
+
+async def take_back(messages: Sequence[Message], takes: Takes | None, work: Work[Any]) -> list[Message]:
+    """After a backup was restored: note what partner systems had told; give the messages of things managed here.
+
+    Of a thing that the backup does not know nobody can say who manages it: where partner systems tell for the
+    institution it is theirs, for they would be refused if it became ours.
+    """
+    t = partner_thing
+    found = await work.connection.execute(sa.select(t.c.institution).distinct())
+    partnered = set(found.scalars())
+    managed: list[Message] = []
+    told: list[Message] = []
+    for one in messages:
+        theirs = one.institution in partnered and takes is not None and await _is_theirs(one, takes, work)
+        (told if theirs else managed).append(one)
+    rows = [{"institution": m.institution, "key": m.key, "version": m.version, "at": work.now} for m in told]
+    await upsert(work.connection, t, rows)
+    return managed
+
+
+async def _is_theirs(message: Message, takes: Takes, work: Work[Any]) -> bool:
+    if type(message) not in takes.states:
+        return False
+    try:
+        await takes.known(message, work)
+    except Problem:
+        return False
+    return True
 
 
 async def forget_old(connection: AsyncConnection, now: datetime) -> None:

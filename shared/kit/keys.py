@@ -1,15 +1,17 @@
 """API keys over HTTP: who calls, what the key opens, and no more of it at once than its share."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from shared.contract.words import InstitutionState
+from shared.kit.admission import COUNTED, Door
 from shared.kit.directory import Key, find_key
 from shared.kit.errors import Forbidden, Unauthorised
-from shared.kit.limits import Limits
+from shared.kit.fairness import lane
 from shared.kit.node import Node
 from shared.kit.work import joint
 
@@ -20,10 +22,10 @@ def node_of(request: Request) -> Node[Any]:
     return node
 
 
-def limits_of(request: Request) -> Limits:
-    """Give what keeps each key to its share in this process."""
-    limits: Limits = request.app.state.limits
-    return limits
+def door_of(request: Request) -> Door:
+    """Give what keeps each institution to its share in this process."""
+    door: Door = request.app.state.door
+    return door
 
 
 _bearer = HTTPBearer(auto_error=False, description="An API key from `album keys issue`")
@@ -36,19 +38,30 @@ def caller(scope: str) -> Callable[..., Awaitable[Key]]:
     async def check(request: Request, bearer: _Bearer) -> Key:
         if bearer is None:
             raise Unauthorised("send an API key: 'Authorization: Bearer album_…'")
-        async with node_of(request).database.reading() as connection:
-            key = await find_key(connection, bearer.credentials)
+        key = await _known(request, bearer.credentials)
         if key is None:
             raise Unauthorised("this API key is unknown or revoked")
         shared = joint.get()
         if shared is not None:
             shared.caller = key.key_id
-        if request.method == "POST":
-            limits_of(request).take(key.key_id)
+        if request.method == "POST" and COUNTED not in request.scope:
+            door_of(request).requests.take(key.institution)
         _check_key(key, scope, request.path_params.get("institution"), node_of(request).settings.office)
         return key
 
     return check
+
+
+async def _known(request: Request, secret: str) -> Key | None:
+    """Look a key up; who tries unknown ones waits for others who do, and for nobody else."""
+    door, authorization = door_of(request), request.headers["authorization"]
+    known = door.senders.of(request.scope).known
+    async with nullcontext() if known else door.unknown_keys.turn(), node_of(request).database.reading() as connection:
+        key = await find_key(connection, secret)
+    door.senders.learn(authorization, key.institution if key else None)
+    if key is not None:
+        lane.set(key.institution)
+    return key
 
 
 def _check_key(key: Key, scope: str, institution: str | None, office: str) -> None:

@@ -1,6 +1,7 @@
 """Streams in memory: the same rules as on Redis, for tests of rules and for the simulation."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 from shared.kit.streams import START, Entry, Heartbeat, Position
 
@@ -42,13 +43,22 @@ class MemoryStreams:
         """Give the newest entry of every key."""
         return dict(self._state[stream])
 
+    async def state_index(self, stream: str) -> dict[str, Entry]:
+        """Give the newest entry of every key without its payload."""
+        return {key: replace(entry, payload=b"") for key, entry in self._state[stream].items()}
+
+    async def state_of(self, stream: str, keys: list[str]) -> dict[str, Entry]:
+        """Give the newest entry of some keys."""
+        return {key: self._state[stream][key] for key in keys if key in self._state[stream]}
+
     async def state_size(self, stream: str) -> int:
         """Give the number of keys in the state."""
         return len(self._state[stream])
 
     async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
-        """Set the newest entries of some keys."""
-        self._state[stream].update(state)
+        """Set the newest entries of some keys; an older one than is there is left out."""
+        known = self._state[stream]
+        known.update({k: e for k, e in state.items() if k not in known or e.position >= known[k].position})
 
     async def beat(self, stream: str, heartbeat: Heartbeat) -> None:
         """Leave the writer's heartbeat."""
@@ -61,3 +71,13 @@ class MemoryStreams:
     async def trim(self, stream: str, below: Position) -> None:
         """Drop the entries before a position."""
         self._entries[stream] = [entry for entry in self._entries[stream] if entry.position >= below]
+
+    async def remove(self, stream: str, positions: list[Position]) -> None:
+        """Take single entries out of a stream."""
+        gone = set(positions)
+        self._entries[stream] = [entry for entry in self._entries[stream] if entry.position not in gone]
+
+    async def forget(self, stream: str) -> None:
+        """Drop a stream with its state and heartbeat, so that its writer fills it anew."""
+        for held in (self._entries, self._ends, self._state, self._beats):
+            held.pop(stream, None)

@@ -21,10 +21,11 @@ _LOCK = 0x414C4275  # one number for all of the network's migrations on a Postgr
 
 
 def _script(service: Service) -> ScriptDirectory:
+    folders = (_KIT, service.migrations, *(part.migrations for part in service.parts))
     config = Config()
     config.set_main_option("script_location", str(_KIT))
     config.set_main_option("path_separator", "os")
-    config.set_main_option("version_locations", f"{_KIT}:{service.migrations}")
+    config.set_main_option("version_locations", ":".join(map(str, folders)))
     return ScriptDirectory.from_config(config)
 
 
@@ -79,8 +80,9 @@ async def differences(service: Service, database: Database) -> list[object]:
     """Give how a migrated database differs from the tables that the code believes in; a test demands none."""
 
     def compare(connection: sa.Connection) -> list[object]:
+        parts = [part.tables for part in service.parts]
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, [tables.metadata, service.tables]))  # type: ignore[arg-type]
+        return list(compare_metadata(context, [tables.metadata, service.tables, *parts]))  # type: ignore[arg-type]
 
     async with database.engine.connect() as connection:
         return await connection.run_sync(compare)

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,10 +25,11 @@ from redis.backoff import NoBackoff
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.streams import parse_stream
-from shared.kit import directory, idempotency, inbox
+from shared.kit import directory, idempotency, in_stream_bounds, in_streams, inbox
 from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, SystemClock, full_jitter, monotonic
 from shared.kit.database import Database
+from shared.kit.epochs import Epochs, recovery
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.in_streams import InStreams
@@ -38,14 +39,16 @@ from shared.kit.reader import StreamReader
 from shared.kit.redis_streams import RedisStreams, connect
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings
-from shared.kit.streams import Entry, Position
+from shared.kit.streams import Entry, Position, Streams
 from shared.kit.subscriptions import Subscriptions
 from shared.kit.wake import waking
-from shared.kit.work import Works
+from shared.kit.witness import HubWitness
+from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
 S = TypeVar("S")
 TURN = 1.0
+MOST_STREAMS = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,24 @@ class Service:
     settings: type[Settings] = Settings
     timers: tuple[Timer, ...] = ()
     begin: Callable[["Node[Any]"], Awaitable[None]] | None = None
-    commands: Any = None
+    commands_in: Callable[[], Any] | None = None
     takes: Takes | None = None
+    recover: Callable[[Sequence[Any], Work[Any]], Awaitable[None]] | None = None
+    turns: tuple[Callable[["Node[Any]"], Coroutine[Any, Any, None]], ...] = ()
+    parts: tuple["Part", ...] = ()
+
+    @property
+    def commands(self) -> Any:
+        """Give what the service adds to the operator's command; loaded for that alone, the service needs none of it."""
+        return None if self.commands_in is None else self.commands_in()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tables that a service keeps for something it runs beside its own work, with their migrations."""
+
+    tables: sa.MetaData
+    migrations: Path
 
 
 @dataclass
@@ -89,8 +108,11 @@ class Node(Generic[S]):
     registry: CollectorRegistry
     http: httpx.AsyncClient
     redis: Any
+    streams: Streams
     in_streams: InStreams | None = None
     reached_redis_at: float = field(default_factory=monotonic)
+    stopped: Callable[[], dict[str, str]] = dict
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -116,7 +138,9 @@ class Node(Generic[S]):
         ]
         if self.in_streams is not None:
             housekeeping.append(self._again("in_streams", TURN, self.in_streams.turn))
-        return [*housekeeping, *timers]
+            if self.service.name == in_streams.SPEAKS_FOR_THE_UNKNOWN:
+                housekeeping.append(self._again("in_stream_bounds", in_stream_bounds.EVERY, self.in_streams.bound))
+        return [*housekeeping, *timers, *(turn(self) for turn in self.service.turns)]
 
     async def _again(self, name: str, every: float, do: Callable[[], Awaitable[None]]) -> None:
         failures = 0
@@ -151,10 +175,12 @@ class Node(Generic[S]):
                 await _wait(self.works.told, left)
 
     async def _trim(self) -> None:
-        await self.relay.trim(timedelta(days=self.settings.own_days), timedelta(days=self.settings.pub_days))
+        days = (self.settings.own_days, self.settings.pub_days, self.settings.box_days)
+        await self.relay.trim(*(timedelta(days=each) for each in days))
         async with self.database.transaction() as connection:
             await idempotency.forget_old(connection, self.works.clock.now())
             await inbox.forget_old(connection, self.works.clock.now())
+        await self.database.checkpoint()
 
     async def _read(self) -> None:
         await self._again("read", TURN, self._start_reading)
@@ -199,6 +225,7 @@ def build(service: Service, settings: Settings) -> Node[Any]:
         settings.redis,
         apply_types=False,
         retry=Retry(NoBackoff(), 0),
+        max_connections=MOST_STREAMS,  # redis-py's own limit of 100 leaves the hundredth stream unread
         logger=logging.getLogger("album.broker"),
         log_level=logging.DEBUG,
         middlewares=[RedisPrometheusMiddleware(registry=registry, app_name=f"album-{service.name}")],
@@ -214,10 +241,14 @@ def build(service: Service, settings: Settings) -> Node[Any]:
         clock,
         lambda name: StreamReader(name, hears, works, streams, backfill, clock, random),
     )
-    relay = Relay(database, streams, clock, random, lease)
+    hub = HubWitness(settings.internal_url("members"), node_key(settings), http) if settings.hub else None
+    epochs = Epochs(database, streams, clock, lease, hub, recovery(works, service.recover, service.takes))
+    relay = Relay(database, streams, clock, random, lease, epochs, hub.remove if hub else None)
     takes = service.takes
     in_streams = InStreams(service.name, takes, works, broker, redis, settings, random) if takes else None
-    return Node(service, settings, database, works, relay, lease, subscriptions, registry, http, redis, in_streams)
+    return Node(
+        service, settings, database, works, relay, lease, subscriptions, registry, http, redis, streams, in_streams
+    )
 
 
 def log_of_the_owner(

@@ -1,22 +1,26 @@
 """The outbox and the log in SQL: messages wait without a number, get one from the relay, and stay to refill Redis."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.contract.envelope import MessageRefused, open_envelope
 from shared.kit.database import upsert
 from shared.kit.streams import GENESIS, START, Entry, Position, chain
-from shared.kit.tables import outbox, stream_head
+from shared.kit.tables import blanked, outbox, stream_head
 
 PAGE = 500
 PAGE_BYTES = 4 * 1024 * 1024
 
 
-async def number_waiting(connection: AsyncConnection) -> dict[str, list[tuple[str, Entry]]]:
-    """Give up to 500 committed messages their positions; the result has (key, entry) for each stream.
+async def number_waiting(
+    connection: AsyncConnection, is_clear: Callable[[str], bool]
+) -> tuple[dict[str, list[tuple[str, Entry]]], set[str]]:
+    """Give up to 500 committed messages their positions: (key, entry) for each stream, and the streams not yet clear.
 
     Numbers are given here and never at insert: the order of serials is not the order of commits, and a reader
     would pass over a row that was committed late (Eventuous#222, kamu-cli#1398).
@@ -29,8 +33,10 @@ async def number_waiting(connection: AsyncConnection) -> dict[str, list[tuple[st
             .limit(PAGE)
         )
     ).all()
+    unclear = {row.stream for row in waiting if not is_clear(row.stream)}
+    waiting = [row for row in waiting if row.stream not in unclear]
     if not waiting:
-        return {}
+        return {}, unclear
     heads = await _heads(connection, {row.stream for row in waiting})
     numbered: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
     changes = []
@@ -40,19 +46,38 @@ async def number_waiting(connection: AsyncConnection) -> dict[str, list[tuple[st
         hash_ = chain(previous, row.stream, position, row.payload)
         heads[row.stream] = (position, hash_)
         numbered[row.stream].append((row.key, Entry(position, row.payload, hash_)))
-        changes.append({"row": row.id, "at_epoch": position.epoch, "at_seq": position.seq, "with_hash": hash_})
-    await connection.execute(
-        sa.update(outbox)
-        .where(outbox.c.id == sa.bindparam("row"))
-        .values(epoch=sa.bindparam("at_epoch"), seq=sa.bindparam("at_seq"), hash=sa.bindparam("with_hash")),
-        changes,
-    )
-    touched = [
-        {"stream": stream, "epoch": heads[stream][0].epoch, "seq": heads[stream][0].seq, "hash": heads[stream][1]}
-        for stream in numbered
-    ]
-    await upsert(connection, stream_head, touched, newer=None)
-    return numbered
+        changes.append((position.epoch, position.seq, hash_, row.id))
+    await _keep_numbers(connection, changes, {stream: heads[stream] for stream in numbered})
+    return numbered, unclear
+
+
+_NUMBER = "UPDATE outbox SET epoch = ?, seq = ?, hash = ? WHERE id = ?"
+# One round trip, and one statement for all rows, where each costs a good part of a millisecond.
+_NUMBER_ALL = """
+WITH heads AS (
+  INSERT INTO stream_head (stream, epoch, seq, hash)
+  SELECT * FROM unnest($5::text[], $6::int[], $7::bigint[], $8::bytea[])
+  ON CONFLICT (stream) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, hash = excluded.hash
+)
+UPDATE outbox SET epoch = number.epoch, seq = number.seq, hash = number.hash
+FROM unnest($1::int[], $2::bigint[], $3::bytea[], $4::bigint[]) AS number (epoch, seq, hash, id)
+WHERE outbox.id = number.id
+"""
+
+
+async def _keep_numbers(
+    connection: AsyncConnection,
+    changes: list[tuple[int, int, bytes, int]],
+    heads: dict[str, tuple[Position, bytes]],
+) -> None:
+    touched = [(stream, *position, hash_) for stream, (position, hash_) in heads.items()]
+    if connection.dialect.name == "postgresql":
+        columns = (*zip(*changes, strict=True), *zip(*touched, strict=True))
+        await connection.exec_driver_sql(_NUMBER_ALL, tuple(map(list, columns)))
+        return
+    await connection.exec_driver_sql(_NUMBER, changes)
+    names = ("stream", "epoch", "seq", "hash")
+    await upsert(connection, stream_head, [dict(zip(names, each, strict=True)) for each in touched], newer=None)
 
 
 async def _heads(connection: AsyncConnection, streams: set[str]) -> dict[str, tuple[Position, bytes]]:
@@ -62,10 +87,86 @@ async def _heads(connection: AsyncConnection, streams: set[str]) -> dict[str, tu
     return {row.stream: (Position(row.epoch, row.seq), row.hash) for row in found}
 
 
-async def all_heads(connection: AsyncConnection) -> dict[str, tuple[Position, bytes]]:
-    """Give the last position and hash of every stream that this service writes."""
-    found = await connection.execute(sa.select(stream_head))
-    return {row.stream: (Position(row.epoch, row.seq), row.hash) for row in found}
+async def ends_of_log(connection: AsyncConnection) -> dict[str, Position]:
+    """Give the position of the last numbered message of every stream that this service writes."""
+    found = (await connection.execute(sa.select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq))).all()
+    return {
+        row.stream: Position(row.epoch, row.seq) if row.seq else await end_of_log(connection, row.stream)
+        for row in found
+    }
+
+
+async def end_of_log(connection: AsyncConnection, stream: str) -> Position:
+    """Give the position of the last numbered message of a stream; START where there is none."""
+    head = (await connection.execute(sa.select(stream_head).where(stream_head.c.stream == stream))).first()
+    if head is not None and head.seq:
+        return Position(head.epoch, head.seq)
+    last = (
+        await connection.execute(
+            sa.select(outbox.c.epoch, outbox.c.seq)
+            .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
+            .order_by(outbox.c.epoch.desc(), outbox.c.seq.desc())
+            .limit(1)
+        )
+    ).first()
+    return Position(last.epoch, last.seq) if last else START
+
+
+async def hashes(connection: AsyncConnection, stream: str) -> list[tuple[Position, bytes]]:
+    """Give position and hash of all that the log still has of a stream, in order."""
+    found = await connection.execute(
+        sa.select(outbox.c.epoch, outbox.c.seq, outbox.c.hash)
+        .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
+        .order_by(outbox.c.epoch, outbox.c.seq)
+    )
+    return [(Position(row.epoch, row.seq), row.hash) for row in found]
+
+
+async def unnumber_behind(connection: AsyncConnection, stream: str, after: Position) -> int:
+    """Take their numbers from the messages behind a position, so that they are told again; give how many."""
+    behind = sa.tuple_(outbox.c.epoch, outbox.c.seq) > sa.tuple_(after.epoch, after.seq)
+    done = await connection.execute(
+        sa.update(outbox)
+        .where(outbox.c.stream == stream, outbox.c.seq.is_not(None), behind)
+        .values(epoch=None, seq=None, hash=None)
+    )
+    return done.rowcount
+
+
+async def keep_lost(connection: AsyncConnection, stream: str, entries: list[Entry], now: datetime) -> None:
+    """Put messages back into the log that were published before, with the positions they have had."""
+    if not entries:
+        return
+    rows = []
+    for entry in entries:
+        key, type_word, told_at = _said(entry, now)
+        rows.append(
+            {
+                "stream": stream,
+                "key": key,
+                "type": type_word,
+                "payload": entry.payload,
+                "told_at": told_at,
+                "epoch": entry.position.epoch,
+                "seq": entry.position.seq,
+                "hash": entry.hash,
+            }
+        )
+    await connection.execute(sa.insert(outbox), rows)
+
+
+def _said(entry: Entry, now: datetime) -> tuple[str, str, datetime]:
+    try:
+        envelope = open_envelope(entry.payload)
+    except MessageRefused:
+        return f"?{entry.position}", "?", now
+    return envelope.subject, envelope.type, min(envelope.time, now)
+
+
+async def begin_epoch(connection: AsyncConnection, stream: str, epoch: int, previous: bytes | None) -> None:
+    """Have the next message of a stream numbered as the first one of an epoch."""
+    row = {"stream": stream, "epoch": epoch, "seq": 0, "hash": previous or GENESIS}
+    await upsert(connection, stream_head, [row], newer=None)
 
 
 async def log_after(connection: AsyncConnection, stream: str, after: Position, count: int = PAGE) -> list[Entry]:
@@ -116,6 +217,32 @@ def digest(state: dict[str, Entry]) -> str:
     for key in sorted(state):
         total.update(key.encode() + b"\n" + state[key].hash)
     return total.hexdigest()
+
+
+async def blank(connection: AsyncConnection, stream: str, key: str, type_word: str, payload: bytes) -> None:
+    """Put other bytes in the place of all that was told of a thing; what Redis has of it is removed by the relay.
+
+    The hashes stay: the chain still binds what was said, and nobody can say what it was.
+    """
+    told = (outbox.c.stream == stream) & (outbox.c.key == key) & (outbox.c.type != type_word)
+    numbered = sa.select(outbox.c.stream, outbox.c.epoch, outbox.c.seq).where(told, outbox.c.seq.is_not(None))
+    rows = [dict(row._mapping) for row in await connection.execute(numbered)]
+    await upsert(connection, blanked, rows, newer=None)
+    await connection.execute(sa.update(outbox).where(told).values(type=type_word, payload=payload))
+
+
+async def blanked_entries(connection: AsyncConnection) -> dict[str, list[Position]]:
+    """Give up to 500 entries that Redis has to lose, by stream."""
+    wanted: dict[str, list[Position]] = defaultdict(list)
+    for row in await connection.execute(sa.select(blanked).limit(PAGE)):
+        wanted[row.stream].append(Position(row.epoch, row.seq))
+    return wanted
+
+
+async def removed(connection: AsyncConnection, stream: str, positions: list[Position]) -> None:
+    """Note that entries are gone from Redis."""
+    gone = sa.tuple_(blanked.c.epoch, blanked.c.seq).in_(positions)
+    await connection.execute(sa.delete(blanked).where(blanked.c.stream == stream, gone))
 
 
 async def trim_log(connection: AsyncConnection, stream: str, before: datetime, *, keep_newest: bool) -> Position | None:

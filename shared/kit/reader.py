@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -13,23 +14,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contract.streams import parse_stream
 from shared.contract.words import Audience
 from shared.kit import parking
-from shared.kit.applying import Applier, is_transient
+from shared.kit.applying import Applier, Unguarded, is_transient
 from shared.kit.clock import Clock, full_jitter
 from shared.kit.database import insert
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.outbox import digest
 from shared.kit.parking import Refusal
-from shared.kit.streams import START, Entry, Position, Streams
-from shared.kit.tables import cursor
+from shared.kit.streams import START, Entry, Position, Streams, chain
+from shared.kit.tables import cursor, parked
 from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
 
-PAGE = 500
+PAGE = 1000
+LOG_PAGE = 500
 MOST_ATTEMPTS = 3
 LONGEST_BATCH = 30.0
 SETTLE = 2.0
+REFILLED_WITHIN = timedelta(minutes=10)
 
 Backfill = Callable[[str, Position, int], Awaitable[list[Entry]]]
 
@@ -61,10 +64,14 @@ class StreamReader:
         self._random = random
         self._applier = Applier(stream, hears)
         self._public = parse_stream(stream).audience is Audience.NETWORK
+        self._sealed = parse_stream(stream).audience is Audience.SEALED
+        self._gap_at: Position | None = None
+        self._gap_since = clock.now()
         self._lock = asyncio.Lock()
         self._attempts = 0
         self._careful = START
         self._counted: Position | None = None
+        self._alone = True
 
     async def take(self, entries: list[Entry]) -> None:
         """Apply entries that came in; returns only when they are committed, however long that takes."""
@@ -112,6 +119,12 @@ class StreamReader:
                         await parking.give_back_wish(connection, self.stream, wanted[at:])
                     raise
 
+    async def leave(self, connection: AsyncConnection) -> None:
+        """Take back the attempt that was counted in advance: whoever comes next need not be careful."""
+        if self.position is not None and self._counted == self.position and not self._lock.locked():
+            unused = _is_at(self.stream, self.position) & (cursor.c.attempts == 1)
+            await connection.execute(sa.update(cursor).where(unused).values(attempts=0, careful_epoch=0, careful_seq=0))
+
     async def _follow_cursor(self) -> None:
         """Take over the cursor as it stands in the database: a rebuild or another copy may have moved it."""
         before = self.position
@@ -134,14 +147,46 @@ class StreamReader:
         if row is None:
             return None
         self._attempts, self._careful = row.attempts, Position(row.careful_epoch, row.careful_seq)
+        if row.attempts <= 1 and not self._alone:
+            # This process has come here alive, and what is counted is the attempt of another copy that moved on.
+            self._careful = START
+        self._alone = False
         return Position(row.epoch, row.seq)
 
     async def _load_snapshot(self, after: Position) -> None:
         """Note the end, load the newest message of every key behind a position, stand at the noted end.
 
-        All in one transaction with the cursor's row locked: another copy, a rebuild or a crash in between would
-        leave a cursor that promises more, or less, than the tables hold.
+        Page by page in the order of the stream, the cursor behind each page: what a crash leaves is a cursor behind
+        which every key has a newer message. An attempt counts as it does for the tail, and a message that ends the
+        process is found and parked.
         """
+        head, entries = await self._snapshot(after)
+        async with self._works.database.transaction() as connection:
+            await _make_cursor(connection, self.stream)
+        self.position = after
+        if not await self._apply_pages(entries):
+            return
+        async with self._works() as work:
+            if not await self._cursor_is_at(self._at, work.connection):
+                self.position = None
+                return
+            await self._move_cursor(work.connection, head)
+        self.position = head
+        log.info("snapshot_loaded", stream=self.stream, keys=len(entries), head=str(head))
+
+    async def _apply_pages(self, entries: list[Entry]) -> bool:
+        """Apply what may have gaps in it, page by page; False where another copy has moved the cursor."""
+        done = 0
+        while done < len(entries):
+            await self._apply(entries[done : done + PAGE])
+            if self.position is None:
+                return False
+            while done < len(entries) and entries[done].position <= self.position:
+                done += 1
+        return True
+
+    async def _snapshot(self, after: Position) -> tuple[Position, list[Entry]]:
+        """Give the noted end, and the newest message of every key behind a position, in their order."""
         [head] = await self._streams.heads([self.stream])
         state = await self._streams.state(self.stream)
         beat = await self._streams.heartbeat(self.stream)
@@ -150,18 +195,12 @@ class StreamReader:
             raise Transient(f"the state of {self.stream} is not what its writer's heartbeat says")
         if head < after or (beat is not None and head < beat.head):
             raise Transient(f"{self.stream} ends at {head}: its writer has not refilled it yet")
+        [end] = await self._streams.heads([self.stream])
+        if end < head or (end == head and await self._streams.state_size(self.stream) != len(state)):
+            # Wiped after the end was noted: the state was empty, or only half refilled.
+            raise Transient(f"{self.stream} was lost while its state was read")
         # What came behind the noted end is not loaded: the tail brings it, and would bring it a second time.
-        entries = sorted((e for e in state.values() if after < e.position <= head), key=lambda entry: entry.position)
-        async with self._works() as work:
-            await _make_cursor(work.connection, self.stream)
-            if not await self._cursor_is_at(after, work.connection):
-                self.position = None
-                return
-            for start in range(0, len(entries), PAGE):
-                await self._applier.apply(entries[start : start + PAGE], work)
-            await self._move_cursor(work.connection, head)
-        self.position = head
-        log.info("snapshot_loaded", stream=self.stream, keys=len(entries), head=str(head))
+        return head, sorted((e for e in state.values() if after < e.position <= head), key=lambda entry: entry.position)
 
     async def _advance(self, entries: list[Entry]) -> None:
         while True:
@@ -170,7 +209,7 @@ class StreamReader:
             fresh = [entry for entry in entries if entry.position > self._at]
             if not fresh:
                 return
-            ready = _contiguous(self._at, fresh)
+            ready = _contiguous(self.stream, self._at, await self._hash_here(fresh[0]), fresh)
             if ready:
                 await self._apply(ready)
             else:
@@ -180,26 +219,47 @@ class StreamReader:
     def _at(self) -> Position:
         return self.position or START
 
+    async def _hash_here(self, next_: Entry | None) -> bytes | None:
+        """Give the hash at the cursor where an entry begins a new epoch behind it; None where it cannot be known."""
+        if next_ is None or next_.position.epoch == max(self._at.epoch, 1):
+            return None
+        here = await self._streams.read(self.stream, Position(self._at.epoch, self._at.seq - 1), 1)
+        return here[0].hash if here and here[0].position == self._at else None
+
     async def _fill_gap(self, end: Position | None = None) -> None:
         """Fetch what is missing: from the stream itself, from the owner's log, or as a snapshot; never skip."""
+        there: list[Entry] = []
         for source in (self._streams.read, self._backfill):
-            left = await source(self.stream, self._at, PAGE)
-            ready = _contiguous(self._at, left)
+            left = await source(self.stream, self._at, LOG_PAGE)
+            there = there or (left if self._sealed else [])
+            ready = _contiguous(self.stream, self._at, await self._hash_here(left[0] if left else None), left)
             if ready:
                 log.info("gap_filled", stream=self.stream, behind=str(self.position), entries=len(ready))
                 await self._apply(ready)
                 return
         if self._public:
             await self._load_snapshot(self._at)
-        elif self._at == START and (begin := _before(left) or end):
+        elif self._may_begin_behind() and (begin := _before(left or there) or end):
             await self._begin_behind_retention(begin)
         else:
             raise Transient(f"{self.stream} has a gap behind {self.position}, and its writer's log does not fill it")
 
+    def _may_begin_behind(self) -> bool:
+        """Tell whether what is missing was dropped for good, and nobody will bring it.
+
+        An own stream says so where it begins. A box of another node may be behind its retention at any place: the line
+        was cut for longer. There, some minutes are waited: a Redis that was wiped is being filled again.
+        """
+        if not self._sealed:
+            return self._at == START
+        if self._gap_at != self._at:
+            self._gap_at, self._gap_since = self._at, self._clock.now()
+        return self._clock.now() - self._gap_since >= REFILLED_WITHIN
+
     async def _begin_behind_retention(self, begin: Position) -> None:
-        """Begin an own stream before the first message that its writer still has: what is older was dropped."""
+        """Begin before the first message that there still is: what is older was dropped."""
         async with self._works() as work:
-            if await self._cursor_is_at(START, work.connection):
+            if await self._cursor_is_at(self._at, work.connection):
                 await self._move_cursor(work.connection, begin)
         log.warning("begun_behind_retention", stream=self.stream, at=str(begin))
         self.position = None
@@ -215,26 +275,38 @@ class StreamReader:
         if given_up:
             # Other copies of the service count their attempts, too: one that is alive comes to an end now.
             await self._clock.sleep(SETTLE)
+        try:
+            done = await self._attempt(batch, given_up=given_up, guarded=False)
+        except Unguarded:
+            done = await self._attempt(batch, given_up=given_up, guarded=True)
+        if not done:
+            self.position = None
+            return
+        self.position = batch[-1].position
+        self._attempts = 1
+        # What `_move` has written counts for the next attempt, too, unless each is to be made with care.
+        self._counted = None if self._at < self._careful else self.position
+
+    async def _attempt(self, batch: list[Entry], *, given_up: bool, guarded: bool) -> bool:
+        """Do what a batch asks and stand behind it; False where the cursor is not where it was."""
         async with self._works() as work:
-            if not await self._cursor_is_at(self._at, work.connection):
-                self.position = None
-                return
+            parked = await self._move(batch[-1].position, work.connection)
+            if parked is None:
+                return False
             if given_up:
                 await self._park_unfinished(batch[0], work)
             else:
-                await self._apply_in_time(batch, work)
-            await self._move_cursor(work.connection, batch[-1].position)
-        self.position = batch[-1].position
-        self._attempts = 1 if self._at < self._careful else 0
-        self._counted = None
+                await self._apply_in_time(batch, work, parked=bool(parked), guarded=guarded)
+        return True
 
-    async def _apply_in_time(self, batch: list[Entry], work: Work[Any]) -> None:
+    async def _apply_in_time(self, batch: list[Entry], work: Work[Any], *, parked: bool, guarded: bool) -> None:
         try:
             async with _in_time():
-                await self._applier.apply(batch, work)
+                await self._applier.apply(batch, work, parked=parked, guarded=guarded)
         except HandlerHangs:
             self.position = None  # it has used up an attempt: read how many there were
             self._counted = None
+            self._alone = True
             raise
 
     async def _count_attempt(self, last: Position) -> bool:
@@ -260,6 +332,23 @@ class StreamReader:
             sa.select(cursor.c.stream).where(_is_at(self.stream, position)).with_for_update()
         )
         return found.first() is not None
+
+    async def _move(self, to: Position, connection: AsyncConnection) -> bool | None:
+        """Move the cursor on, which locks it, and tell whether anything of the stream is parked.
+
+        None where it is not where it was. The attempt at what follows is counted at the same time: an own commit
+        before every batch would cost as much as the batch.
+        """
+        careful = self._careful if to < self._careful else Position(to.epoch, to.seq + PAGE)
+        anything_parked = sa.exists().where(parked.c.stream == self.stream, parked.c.state.in_(parking.OPEN))
+        moved = await connection.execute(
+            sa.update(cursor)
+            .where(_is_at(self.stream, self._at))
+            .values(epoch=to.epoch, seq=to.seq, attempts=1, careful_epoch=careful.epoch, careful_seq=careful.seq)
+            .returning(sa.select(anything_parked).scalar_subquery().label("parked"))
+        )
+        found = moved.first()
+        return None if found is None else bool(found.parked)
 
     async def _move_cursor(self, connection: AsyncConnection, to: Position) -> None:
         attempts = 1 if to < self._careful else 0
@@ -295,12 +384,18 @@ class StreamReader:
             await parking.change(work.connection, [id_], state="used", ended_at=work.now, ended_by="reader")
 
 
-def _contiguous(position: Position, entries: list[Entry]) -> list[Entry]:
-    """Give the longest beginning of the entries that follows a position without a gap."""
+def _contiguous(stream: str, position: Position, previous: bytes | None, entries: list[Entry]) -> list[Entry]:
+    """Give the longest beginning of the entries that follows a position without a gap.
+
+    A new epoch may follow any position, so only its hash tells whether something of the old one is missing.
+    """
     for at, entry in enumerate(entries):
+        crosses = entry.position.epoch != max(position.epoch, 1)
         if not entry.position.follows(position):
             return entries[:at]
-        position = entry.position
+        if crosses and (previous is None or chain(previous, stream, entry.position, entry.payload) != entry.hash):
+            return entries[:at]
+        position, previous = entry.position, entry.hash
     return entries
 
 

@@ -1,16 +1,20 @@
 """`POST /messages`: CloudEvents over HTTP from partner systems that publish facts of their own institution."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from shared.kit import cloudevents
 from shared.kit.cloudevents import BATCH, STRUCTURED, Event, Unreadable
 from shared.kit.errors import Conflict, Forbidden, Invalid, Problem, TooLarge
-from shared.kit.inbox import Answer, take
-from shared.kit.keys import WriteKey, limits_of, node_of
+from shared.kit.event_schemas import event_schemas
+from shared.kit.fairness import Breath
+from shared.kit.inbox import Answer, Takes, take
+from shared.kit.keys import WriteKey, door_of, node_of
+from shared.kit.node import Node
 
 router = APIRouter(tags=["messages"])
 
@@ -35,18 +39,6 @@ _PROBLEMS: dict[str | None, type[Problem]] = {
     "id_reused": Conflict,
     "managed_here": Conflict,
 }
-_EVENT = {"type": "object", "required": ["specversion", "id", "source", "type"], "additionalProperties": True}
-_ANY = {"schema": {"type": "string", "format": "binary"}}
-_BODY: dict[str, Any] = {
-    "required": True,
-    "description": "One CloudEvent, a batch of them, or with `ce-…` headers the data of one",
-    "content": {
-        STRUCTURED: {"schema": _EVENT},
-        BATCH: {"schema": {"type": "array", "items": _EVENT}},
-        "application/json": {"schema": {"type": "object"}},
-        "application/octet-stream": _ANY,
-    },
-}
 
 
 class Sent:
@@ -58,11 +50,11 @@ class Sent:
 
 
 async def _sent(request: Request) -> Sent:
-    """Read the body here, for a route that declares its body itself."""
+    """Read the body here, once it is its turn."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     body = await request.body()
     if media_type == BATCH:
-        return Sent(cloudevents.batch(body), whole=True)
+        return Sent(await _parts(body), whole=True)
     if media_type == STRUCTURED:
         return Sent([cloudevents.structured(body)], whole=False)
     if media_type.startswith("application/cloudevents"):
@@ -73,26 +65,61 @@ async def _sent(request: Request) -> Sent:
     return Sent([cloudevents.binary(attributes, request.headers.get("content-type"), body)], whole=False)
 
 
+async def _parts(body: bytes) -> list[Event | Unreadable]:
+    """Read a batch; a megabyte of it takes long enough that others have the event loop in between."""
+    breath = Breath()
+    found: list[Event | Unreadable] = []
+    for one in cloudevents.documents(body):
+        found.append(cloudevents.part(one))
+        await breath.take()
+    return found
+
+
 @router.post(
     "/messages",
     status_code=202,
     response_model=Answer,
     responses={
-        200: {"model": Answers, "description": "A batch: the answer to each of its messages, in order"},
+        200: {"model": Answer | Answers, "description": "A message that came before; or a batch, each in its place"},
         415: {"description": "No CloudEvent in JSON, and no ce- headers"},
     },
-    openapi_extra={"requestBody": _BODY},
 )
-async def take_messages(request: Request, key: WriteKey, sent: Annotated[Sent, Depends(_sent)]) -> Response:
+async def take_messages(request: Request, key: WriteKey) -> Response:
     """Take what a partner system publishes of its own institution, and tell it to the network."""
-    node = node_of(request)
-    if len(sent.events) > 1:
-        limits_of(request).take(key.key_id, len(sent.events) - 1)
-    async with node.works() as work:
-        answers = await take(sent.events, key.institution, node.service.name, node.service.takes, work)
+    # What is read is several times as large as what was sent: of each institution there is one at a time.
+    async with door_of(request).takers.turn():
+        sent = await _sent(request)
+        if len(sent.events) > 1:
+            door_of(request).requests.take(key.institution, len(sent.events) - 1)
+        answers = await _take_all(sent.events, key.institution, node_of(request))
     if sent.whole:
         return JSONResponse(Answers(answers=answers).model_dump(), 200)
     [one] = answers
     if one.status == "refused":
         raise _PROBLEMS.get(one.code, Invalid)(one.reason or "", code=one.code)
     return JSONResponse(one.model_dump(), 202 if one.status == "accepted" else 200)
+
+
+async def _take_all(events: Sequence[Event | Unreadable], institution: str, node: Node[Any]) -> list[Answer]:
+    """Take messages in as many transactions as they need, one after the other."""
+    answers: list[Answer] = []
+    while True:
+        async with node.works() as work:
+            rest = events[len(answers) :]
+            answers += await take(rest, institution, node.service.name, node.service.takes, work)
+        if len(answers) == len(events):
+            return answers
+
+
+def with_events(document: dict[str, Any], takes: Takes | None) -> dict[str, Any]:
+    """Say in an OpenAPI document what the route takes: FastAPI does not see a body that is read by hand."""
+    event, definitions = event_schemas(takes)
+    batch = {"type": "array", "description": "Each of its events is taken or refused for itself"}
+    document["components"]["schemas"] |= definitions
+    document["paths"]["/messages"]["post"]["requestBody"] = {
+        "required": True,
+        "description": "One CloudEvent, or a batch of them. In binary mode the body is the data of one event, of any "
+        "media type, and its attributes are `ce-` headers. `data_base64` is read as well.",
+        "content": {STRUCTURED: {"schema": event}, BATCH: {"schema": batch}},
+    }
+    return document

@@ -34,6 +34,34 @@ end
 return head
 """
 
+# A request that was given up may still arrive, and late: it must not put an older entry back.
+_KEEP = """
+local function place(value)
+  local epoch, seq = string.match(value, '^(%d+)-(%d+) ')
+  return tonumber(epoch), tonumber(seq)
+end
+for i = 1, #ARGV, 2 do
+  local known = redis.call('HGET', KEYS[1], ARGV[i])
+  local keep = not known
+  if known then
+    local known_epoch, known_seq = place(known)
+    local epoch, seq = place(ARGV[i + 1])
+    keep = epoch > known_epoch or (epoch == known_epoch and seq >= known_seq)
+  end
+  if keep then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+"""
+
+# HSCAN gives values, too, and a state of 100,000 runs is 200 MB: only what stands before the payload goes out.
+_INDEX = """
+local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 1000)
+local part = found[2]
+for i = 2, #part, 2 do
+  part[i] = string.sub(part[i], 1, string.find(part[i], ' ', 1, true) + 32)
+end
+return {found[1], part}
+"""
+
 
 def connect(url: str) -> Redis:
     """Open a client that never repeats a write by itself; redis-py would, and a lost reply made two entries."""
@@ -46,6 +74,8 @@ class RedisStreams:
     def __init__(self, client: Redis) -> None:
         self._redis = client
         self._append = client.register_script(_APPEND)
+        self._keep = client.register_script(_KEEP)
+        self._index = client.register_script(_INDEX)
 
     async def append(
         self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
@@ -82,16 +112,33 @@ class RedisStreams:
             if not place:
                 return found
 
+    async def state_index(self, stream: str) -> dict[str, Entry]:
+        """Give the newest entry of every key without its payload."""
+        found: dict[str, Entry] = {}
+        place = b"0"
+        while True:
+            place, part = await _asked(self._index(keys=[f"{stream}:state"], args=[place]))
+            found.update((key.decode(), _unpack(value)) for key, value in zip(part[::2], part[1::2], strict=True))
+            if int(place) == 0:
+                return found
+
+    async def state_of(self, stream: str, keys: list[str]) -> dict[str, Entry]:
+        """Give the newest entry of some keys."""
+        if not keys:
+            return {}
+        values = await _asked(self._redis.hmget(f"{stream}:state", keys))
+        return {key: _unpack(value) for key, value in zip(keys, values, strict=True) if value is not None}
+
     async def state_size(self, stream: str) -> int:
         """Give the number of keys in the state."""
         return int(await _asked(self._redis.hlen(f"{stream}:state")))
 
     async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
-        """Set the newest entries of some keys."""
+        """Set the newest entries of some keys; an older one than is there is left out."""
         if not state:
             return
-        packed: dict[Any, Any] = {key: _pack(entry) for key, entry in state.items()}
-        await _asked(self._redis.hset(f"{stream}:state", mapping=packed))
+        packed = [part for key, entry in state.items() for part in (key, _pack(entry))]
+        await _asked(self._keep(keys=[f"{stream}:state"], args=packed))
 
     async def beat(self, stream: str, heartbeat: Heartbeat) -> None:
         """Leave the writer's heartbeat."""
@@ -109,6 +156,14 @@ class RedisStreams:
     async def trim(self, stream: str, below: Position) -> None:
         """Drop the entries before a position, never by count: a reader that is behind must see that it is."""
         await _asked(self._redis.xtrim(stream, minid=str(below), approximate=False))
+
+    async def remove(self, stream: str, positions: list[Position]) -> None:
+        """Take single entries out of a stream; its last id stays."""
+        await _asked(self._redis.xdel(stream, *map(str, positions)))
+
+    async def forget(self, stream: str) -> None:
+        """Drop a stream with its state and heartbeat, so that its writer fills it anew."""
+        await _asked(self._redis.delete(stream, f"{stream}:state", f"{stream}:heartbeat"))
 
 
 def entries_from(found: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry]:

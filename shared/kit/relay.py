@@ -1,6 +1,7 @@
 """The relay: numbers what was committed and brings it into Redis - again, with the same ids, when Redis lost it."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from random import Random
 
@@ -11,64 +12,147 @@ from shared.contract.words import Audience
 from shared.kit import outbox
 from shared.kit.clock import Clock, full_jitter
 from shared.kit.database import Database
+from shared.kit.epochs import Epochs, NotOurs
 from shared.kit.errors import Transient
 from shared.kit.lease import Lease
 from shared.kit.streams import START, Entry, Heartbeat, Position, Streams
 
 log = structlog.get_logger()
 
+Erase = Callable[[str, list[Position]], Awaitable[None]]
 BEAT_EVERY = timedelta(seconds=30)
+AT_ONCE = 8
 
 
 class Relay:
     """Brings one service's committed messages into the streams; the one writer of these streams."""
 
-    def __init__(self, database: Database, streams: Streams, clock: Clock, random: Random, lease: Lease) -> None:
+    def __init__(
+        self,
+        database: Database,
+        streams: Streams,
+        clock: Clock,
+        random: Random,
+        lease: Lease,
+        epochs: Epochs | None = None,
+        erase: Erase | None = None,
+    ) -> None:
         self._database = database
         self._streams = streams
         self._clock = clock
         self._random = random
         self._lease = lease
+        self._epochs = epochs or Epochs(database, streams, clock, lease)
         self._published: dict[str, Position] = {}
         self._beaten: dict[str, tuple[Heartbeat, datetime]] = {}
         self._failures = 0
+        self._publishing: asyncio.Task[None] | None = None
+        self._erase = erase
+        self._erase_after = clock.now()
         self.stopped: dict[str, str] = {}
 
     async def step(self) -> bool:
         """Number and publish one page; tell whether there may be more."""
+        numbered, unclear = await self._number()
+        await self._settled()
+        if numbered:
+            self._publishing = asyncio.create_task(self._publish_all(numbered))
+            self._publishing.add_done_callback(_looked_at)
+        if sum(map(len, numbered.values())) < outbox.PAGE:
+            await self._settled()
+        cleared = [stream for stream in sorted(unclear) if await self._is_clear(stream)]
+        return await self.step() if cleared else bool(numbered)
+
+    async def _settled(self) -> None:
+        """Wait for the page that is under way: the next one is numbered meanwhile, but published after it."""
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None:
+            await publishing
+
+    async def _publish_all(self, numbered: dict[str, list[tuple[str, Entry]]]) -> None:
+        few = asyncio.Semaphore(AT_ONCE)
+
+        async def publish(stream: str, entries: list[tuple[str, Entry]]) -> None:
+            async with few:
+                await self._publish(stream, entries)
+
+        done = await asyncio.gather(*(publish(*each) for each in numbered.items()), return_exceptions=True)
+        for fault in done:
+            if fault is not None:
+                raise fault
+
+    async def _number(self) -> tuple[dict[str, list[tuple[str, Entry]]], set[str]]:
         async with self._database.transaction() as connection:
             if not await self._lease.confirm(connection):
-                return False
-            numbered = await outbox.number_waiting(connection)
-        for stream, entries in numbered.items():
-            await self._publish(stream, entries)
-        return bool(numbered)
+                return {}, set()
+            return await outbox.number_waiting(connection, self._epochs.is_clear)
 
     async def check(self) -> None:
         """Compare every stream's end with our own log and refill what Redis lost; leave the heartbeats."""
+        await self._settled()
+        await self._remove_blanked()
         async with self._database.reading() as connection:
-            ours = await outbox.all_heads(connection)
-        names = list(ours)
+            names = list(await outbox.ends_of_log(connection))
+        names = [stream for stream in names if await self._is_clear(stream)]
+        async with self._database.reading() as connection:
+            ours = await outbox.ends_of_log(connection)
         for stream, head in zip(names, await self._streams.heads(names), strict=True):
-            if head != ours[stream][0] or self._published.get(stream) != head:
-                await self._reconcile(stream, head, ours[stream][0])
-            await self._beat(stream, ours[stream][0])
+            if head != ours[stream] or self._published.get(stream) != head:
+                await self._reconcile(stream, head, ours[stream])
+            await self._beat(stream, ours[stream])
+
+    async def _is_clear(self, stream: str) -> bool:
+        if self._epochs.is_clear(stream) and not self._epochs.waits_for_the_hub(stream):
+            return True
+        try:
+            return await self._epochs.clear(stream)
+        except NotOurs as error:
+            return self._stop(stream, str(error))
+
+    async def _remove_blanked(self) -> None:
+        """Take out of Redis, and off the hub, what was blanked in the log: who needs its place finds a blank there."""
+        async with self._database.reading() as connection:
+            blanked = await outbox.blanked_entries(connection)
+        if not blanked or self._clock.now() < self._erase_after:
+            return
+        # A page that was numbered before may be under way with the old bytes: they must be there before they go.
+        await self._settled()
+        for stream, positions in blanked.items():
+            await self._streams.remove(stream, positions)
+            if await self._erased_on_hub(stream, positions):
+                async with self._database.transaction() as connection:
+                    await outbox.removed(connection, stream, positions)
+
+    async def _erased_on_hub(self, stream: str, positions: list[Position]) -> bool:
+        if self._erase is None or parse_stream(stream).audience is not Audience.SEALED:
+            return True
+        try:
+            await self._erase(stream, positions)
+        except Transient as error:
+            # Nothing else waits for this: it is tried again in a while.
+            log.info("not_erased_yet", stream=stream, reason=str(error))
+            self._erase_after = self._clock.now() + BEAT_EVERY
+            return False
+        return True
 
     def rest(self) -> None:
         """Forget what was believed of the streams while another copy of the service writes them."""
+        self._epochs.forget()
         self._published.clear()
         self._beaten.clear()
         self.stopped.clear()
 
-    async def trim(self, own: timedelta, pub: timedelta) -> None:
+    async def trim(self, own: timedelta, pub: timedelta, box: timedelta = timedelta(days=30)) -> None:
         """Drop what is older than the retention; of a public stream the newest message of each key stays."""
         now = self._clock.now()
         async with self._database.reading() as connection:
-            names = list(await outbox.all_heads(connection))
+            names = list(await outbox.ends_of_log(connection))
+        kept = {Audience.NETWORK: pub, Audience.INSTITUTION: own, Audience.SEALED: box}
         for stream in names:
-            public = parse_stream(stream).audience is Audience.NETWORK
+            audience = parse_stream(stream).audience
+            public = audience is Audience.NETWORK
             async with self._database.transaction() as connection:
-                below = await outbox.trim_log(connection, stream, now - (pub if public else own), keep_newest=public)
+                below = await outbox.trim_log(connection, stream, now - kept[audience], keep_newest=public)
             if below is not None:
                 await self._streams.trim(stream, below)
 
@@ -127,9 +211,9 @@ class Relay:
         if head > ours:
             # Another copy may have numbered and published since `ours` was read: ask the log again, behind the head.
             async with self._database.reading() as connection:
-                ours, _ = (await outbox.all_heads(connection))[stream]
+                ours = await outbox.end_of_log(connection, stream)
         if head > ours:
-            return self._stop(stream, f"the stream is at {head}, our log ends at {ours}: was a backup restored?")
+            return self._stop(stream, f"the stream is at {head}, our log ends at {ours}: two writers?")
         if head == START:
             return True
         async with self._database.reading() as connection:
@@ -181,6 +265,12 @@ class Relay:
         if await self._streams.heartbeat(stream) is None or await self._streams.state_size(stream) < beaten.keys:
             return True
         return beaten.head != head and self._clock.now() - at >= BEAT_EVERY
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    # Whoever steps next gets the fault; nobody does once the service stops.
+    if not task.cancelled():
+        task.exception()
 
 
 def _has_state(stream: str) -> bool:

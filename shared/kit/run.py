@@ -1,21 +1,27 @@
 """Starts a service: `python -m services.<name>`."""
 
 import asyncio
+import gc
+import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from shared.kit import log as logs
-from shared.kit import migrate
+from shared.kit import schema
+from shared.kit.database import Database
 from shared.kit.http import application
 from shared.kit.node import Service, build
+from shared.kit.reading import stop_listeners
 from shared.kit.settings import secrets_from_files
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 def run(service: Service) -> None:
@@ -27,13 +33,26 @@ def run(service: Service) -> None:
         sys.exit(
             "ALBUM_SECRET is missing or shorter than 16 characters; it signs the links in mails: see deploy/env.example"
         )
-    asyncio.run(_serve(service))
+    on_loop(_serve(service))
+
+
+def on_loop(do: Coroutine[Any, Any, T]) -> T:
+    """Run on the event loop and with the memory settings of a service."""
+    # What is loaded by now stays: looking through it again and again for garbage cost half of reading a message.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ModuleNotFoundError:
+        return asyncio.run(do)
+    return uvloop.run(do)
 
 
 async def _serve(service: Service) -> None:
     settings = service.settings()
     node = build(service, settings)
-    if not await migrate.ready(service, node.database):
+    if not await _is_ready(service, node.database):
         sys.exit(f"the database of {service.name} is not at this release's schema: run `album migrate` first")
 
     @asynccontextmanager
@@ -52,4 +71,25 @@ async def _serve(service: Service) -> None:
         access_log=False,
         timeout_graceful_shutdown=10,
     )
-    await uvicorn.Server(config).serve()
+    await _Server(config, app).serve()
+
+
+async def _is_ready(service: Service, database: Database) -> bool:
+    if await schema.is_newest(service, database):
+        return True
+    from shared.kit import migrate  # noqa: PLC0415 - alembic is loaded only where there is something to do
+
+    return await migrate.ready(service, database)
+
+
+class _Server(uvicorn.Server):
+    """Lets listeners go first: uvicorn waits for every answer to end, and a live view has no end."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop taking requests, end those that are under way, then the service."""
+        stop_listeners(self._app)
+        await super().shutdown(sockets)

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     port: int | None = None
     ports: dict[str, int] = PORTS
     office: str = "office"
+    hub: str = ""
+    identities: Path = Path("var/network")
     hosted: str = "*"
     secret: SecretStr = SecretStr("")
     public_url: str = "http://127.0.0.1:{port}"
@@ -30,8 +32,12 @@ class Settings(BaseSettings):
     offer_time: timedelta = timedelta(hours=48)
     own_days: int = 14
     pub_days: int = 90
+    box_days: int = 30
     rate: float = Field(50.0, gt=0)
     burst: int = Field(200, ge=1)
+    byte_rate: float = Field(4.0 * 1024 * 1024, gt=0)
+    byte_burst: int = Field(32 * 1024 * 1024, ge=1)
+    listeners: int = Field(100, ge=1)
     holder: str = ""
 
     def database_of(self, service: str) -> str:
@@ -57,6 +63,16 @@ class Settings(BaseSettings):
     def holder_of(self, service: str) -> str:
         """Name this process for leases: a restart on the same host and port follows itself at once."""
         return self.holder or f"{socket.gethostname()}:{self.port_of(service)}"
+
+    def answers_for(self, institution: str) -> bool:
+        """Tell whether what is written to an institution is read here.
+
+        With a hub most institutions live elsewhere: `*` then means those whose keys lie on this node, for two nodes
+        that answer in one name would give two answers.
+        """
+        if self.hosted != "*" or not self.hub:
+            return self.hosts(institution)
+        return (self.identities / f"{institution}.json").exists()
 
     def hosts(self, institution: str) -> bool:
         """Tell whether the node hosts an institution; `*` stands for all it hears of."""

@@ -74,12 +74,20 @@ class Streams(Protocol):
         """Give the newest entry of every key."""
         ...
 
+    async def state_index(self, stream: str) -> dict[str, Entry]:
+        """Give the newest entry of every key without its payload: what is needed to put a large state in order."""
+        ...
+
+    async def state_of(self, stream: str, keys: list[str]) -> dict[str, Entry]:
+        """Give the newest entry of some keys; one that is not there is left out."""
+        ...
+
     async def state_size(self, stream: str) -> int:
         """Give the number of keys in the state."""
         ...
 
     async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
-        """Set the newest entries of some keys."""
+        """Set the newest entries of some keys; an older one than is there is left out."""
         ...
 
     async def beat(self, stream: str, heartbeat: Heartbeat) -> None:
@@ -92,4 +100,12 @@ class Streams(Protocol):
 
     async def trim(self, stream: str, below: Position) -> None:
         """Drop the entries before a position."""
+        ...
+
+    async def remove(self, stream: str, positions: list[Position]) -> None:
+        """Take single entries out of a stream; its end stays where it is."""
+        ...
+
+    async def forget(self, stream: str) -> None:
+        """Drop a stream with its state and heartbeat, so that its writer fills it anew."""
         ...

@@ -12,6 +12,8 @@ from faststream.redis import RedisBatchStreamMessage, RedisBroker, StreamSub
 from faststream.redis.message import FAKE_CONSUMER
 
 from shared.contract.catalogue import CATALOGUE
+from shared.contract.streams import parse_stream
+from shared.contract.words import Audience
 from shared.kit.applying import is_transient
 from shared.kit.clock import Clock
 from shared.kit.database import Database
@@ -28,6 +30,8 @@ log = structlog.get_logger()
 # XREAD blocks on the server and wakes at once; this only bounds how long a silent connection stays unnoticed.
 BLOCK_MS = 2000
 STUCK = 2.0
+# Boxes of which one turn asks whether there is something in them.
+BOXES = 200
 
 
 @dataclass
@@ -62,6 +66,7 @@ class Subscriptions:
         self._make = make
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._helping: dict[str, asyncio.Task[None]] = {}
+        self._next_box = 0
         self.readers: dict[str, StreamReader] = {}
         self.unopened: dict[str, datetime] = {}
         self.lags: dict[str, Lag] = {}
@@ -81,10 +86,33 @@ class Subscriptions:
         """Subscribe to the streams of institutions that joined, and look after every reader."""
         async with self._database.reading() as connection:
             institutions = await known_institutions(connection)
-        wanted = self._hears.streams(institutions, self._settings.office, self._settings.hosts)
-        for name in sorted(wanted - self.readers.keys() - self._opening.keys()):
+            speakers = await self._hears.wanted(connection)
+        wanted = self._hears.streams(institutions, self._settings.office, self._settings.hosts, speakers)
+        for name in await self._to_open(sorted(wanted - self.readers.keys() - self._opening.keys())):
             self._opening[name] = asyncio.create_task(self._open(name))
         await self._look_after()
+
+    async def _to_open(self, names: list[str]) -> list[str]:
+        """Name the streams to open now: a box only once there is something in it.
+
+        A subscriber costs a connection, and of all pairs of institutions few ever write to each other.
+        """
+        boxes = [name for name in names if parse_stream(name).audience is Audience.SEALED]
+        names = [name for name in names if name not in set(boxes)]
+        boxes = [name for name in boxes if self._settings.answers_for(parse_stream(name).institution)]
+        looked_at = (boxes + boxes)[self._next_box % max(1, len(boxes)) :][: min(BOXES, len(boxes))]
+        self._next_box += BOXES
+        heads = await self._streams.heads(looked_at)
+        full = [name for name, head in zip(looked_at, heads, strict=True) if head > START]
+        return [*names, *full]
+
+    async def ends(self) -> dict[str, Position]:
+        """Give where the streams end at this moment that are read only while somebody wants them."""
+        async with self._database.reading() as connection:
+            institutions = await known_institutions(connection)
+        office, hosts = self._settings.office, self._settings.hosts
+        names = sorted(self._hears.streams(institutions, office, hosts, self._hears.sometimes))
+        return dict(zip(names, await self._streams.heads(names), strict=True))
 
     def waiting_to_open(self) -> dict[str, float]:
         """Give the streams that could not be opened yet, and for how many seconds."""
@@ -98,6 +126,12 @@ class Subscriptions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._broker.stop()
+        try:
+            async with self._database.transaction() as connection:
+                for reader in self.readers.values():
+                    await reader.leave(connection)
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            log.warning("readers_not_left", reason=type(error).__name__)
 
     async def _open(self, name: str) -> None:
         reader = self._make(name)

@@ -30,6 +30,15 @@ outbox = sa.Table(
     ),
 )
 
+# Entries whose content is gone from the log and has to go from Redis, too.
+blanked = sa.Table(
+    "blanked",
+    metadata,
+    sa.Column("stream", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
 stream_head = sa.Table(
     "stream_head",
     metadata,

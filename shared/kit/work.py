@@ -13,12 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.envelope import Message, encode
 from shared.contract.streams import stream_for
+from shared.kit import matching
+from shared.kit import outbox as outbox_of
 from shared.kit.clock import Clock, Ids
 from shared.kit.database import Database
 from shared.kit.settings import Settings
 from shared.kit.tables import outbox
 
 S = TypeVar("S")
+_TOLD = ("stream", "key", "type", "payload", "told_at")
+# One round trip for all rows, and for the word that wakes the relay.
+_TELL_ALL = """
+INSERT INTO outbox (stream, key, type, payload, told_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[])
+RETURNING pg_notify('album_outbox', '')
+"""
 
 
 @dataclass
@@ -46,13 +55,21 @@ class Work(Generic[S]):
                 }
             )
 
+    async def blank(self, *tombstones: Message) -> None:
+        """Take back the content of all that was told of the tombstones' things; each stands in place of its own."""
+        for message in tombstones:
+            payload = encode(message, id=self.ids.new("msg"), time=self.now)
+            await outbox_of.blank(self.connection, stream_for(message), message.key, message.type, payload)
+
     async def keep_told(self) -> bool:
         """Write what was told into the outbox, in this transaction; tell whether there was anything."""
         if not self._told:
             return False
-        await self.connection.execute(sa.insert(outbox), self._told)
         if self.connection.dialect.name == "postgresql":
-            await self.connection.execute(sa.text("NOTIFY album_outbox"))
+            columns = ([each[name] for each in self._told] for name in _TOLD)
+            await self.connection.exec_driver_sql(_TELL_ALL, tuple(columns))
+        else:
+            await self.connection.execute(sa.insert(outbox), self._told)
         self._told.clear()
         return True
 
@@ -106,11 +123,19 @@ class Works(Generic[S]):
         async with shared.part() if shared else self.database.transaction() as connection:
             work = Work(self._store(connection), connection, self.clock.now(), self.ids, self.settings)
             yield work
+            matching.check_met()
             told = await work.keep_told()
         if told and shared:
             shared.tell()
         elif told:
             self.told.set()
+
+    @asynccontextmanager
+    async def within(self, connection: AsyncConnection) -> AsyncIterator[Work[S]]:
+        """Open a unit of work in a transaction that somebody else ends."""
+        work = Work(self._store(connection), connection, self.clock.now(), self.ids, self.settings)
+        yield work
+        await work.keep_told()
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[S]:

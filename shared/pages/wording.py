@@ -10,7 +10,14 @@ from shared.texts import Texts, isolated, written_for
 
 Outcome = Literal["done", "already_done", "too_late", "full", "unknown_link", "expired_link"]
 Label = Literal[
-    "Course", "Meeting", "Institution", "When", "Where", "Please answer before", "Your number on the waiting list"
+    "Course",
+    "Meeting",
+    "Institution",
+    "When",
+    "Where",
+    "Please answer before",
+    "Your number on the waiting list",
+    "Referred by",
 ]
 Fact = tuple[Label, str | datetime]
 """A label, said in each language, and its value; a moment is aware and said in each language as well."""

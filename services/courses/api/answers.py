@@ -18,6 +18,7 @@ from shared.seats.rule import Priority
 class OfferOut(OfferIn):
     """A course as it is described."""
 
+    model_config = ConfigDict(extra="ignore")
     offer_id: Id
 
     @classmethod

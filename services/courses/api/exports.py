@@ -11,7 +11,8 @@ from shared.contract.words import Slug
 from shared.kit.http import node_of
 
 router = APIRouter(tags=["exports"])
-_CONTENT = {each.media_type.split(";")[0]: {"schema": {"type": "string"}} for each in EXPORTS.values()}
+_KINDS = {each.media_type.split(";")[0] for each in EXPORTS.values()}
+_CONTENT = {kind: {"schema": {} if kind.endswith("json") else {"type": "string"}} for kind in sorted(_KINDS)}
 
 
 @router.get(

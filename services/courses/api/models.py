@@ -1,14 +1,14 @@
 """What comes in and goes out by HTTP."""
 
-from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from services.courses.domain.participant import Assessed, DayTime, Skill
 from services.courses.domain.run import Offer, Run
-from shared.contract.words import Id, Language, Level, Line, Place, Prose, RunKind, Session, Slug
+from shared.contract.words import FieldOfAction, Id, Language, Level, Line, Place, Prose, RunKind, Session, Slug
+from shared.kit.bodies import NO_NUL, WHOLE, Day, In, KnownQuarter, Mail, Moment, Said, Truth
 
 _ID = r"^[a-z]+_[0-9a-z]{8,40}$"
 InstitutionPath = Annotated[Slug, Path()]
@@ -16,39 +16,23 @@ RunId = Annotated[str, Path(pattern=_ID)]
 ParticipantId = Annotated[str, Path(pattern=_ID)]
 EntitlementId = Annotated[str, Path(pattern=_ID)]
 EnrolmentId = Annotated[str, Path(pattern=_ID)]
-After = Annotated[str, Query(max_length=100, description="Where the page before ended: its `next`")]
+After = Annotated[str, Query(max_length=100, pattern=NO_NUL, description="Where the page before ended: its `next`")]
 Limit = Annotated[int, Query(ge=1, le=200)]
-Count = Annotated[int, Field(ge=0, le=10_000)]
+Count = Annotated[int, Field(ge=0, le=10_000), WHOLE]
 
 
-class In(BaseModel):
-    """What a caller sends: nothing unknown is passed over."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    never_null: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="after")
-    def _no_null(self) -> Self:
-        nulls = [name for name in sorted(self.model_fields_set & self.never_null) if getattr(self, name) is None]
-        if nulls:
-            raise ValueError(f"{', '.join(nulls)} cannot be null; leave out what stays as it is")
-        return self
-
-    def sent(self) -> dict[str, Any]:
-        """Give the values that were sent, by field name."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-
-
-class SessionIn(Session):
+class SessionIn(Said, Session):
     """One dated lesson."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    starts: Moment
+    ends: Moment
 
 
-class PlaceIn(Place):
+class PlaceIn(Said, Place):
     """Where people go to; the quarter is one of the Stadtteile of Hannover."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    quarter: KnownQuarter | None = None
 
 
 Sessions = Annotated[tuple[SessionIn, ...], Field(max_length=400)]
@@ -76,16 +60,17 @@ class RunPlan(In):
     title: Line | None = None
     description: Prose | None = None
     kind: RunKind | None = None
+    field_of_action: FieldOfAction | None = None
     from_level: Level | None = None
     to_level: Level | None = None
     ue: Count | None = None
-    starts_on: date | None = None
-    ends_on: date | None = None
+    starts_on: Day | None = None
+    ends_on: Day | None = None
     sessions: Sessions | None = None
     place: PlaceIn | None = None
-    part_time: bool | None = None
-    mornings: bool | None = None
-    childcare: bool | None = None
+    part_time: Truth | None = None
+    mornings: Truth | None = None
+    childcare: Truth | None = None
     minimum: Count | None = None
     capacity: Count | None = None
     registered_elsewhere: Count | None = None
@@ -125,7 +110,7 @@ class AssessedIn(In):
     """A level in one skill and the day on which it was found."""
 
     level: Level
-    on: date
+    on: Day
 
 
 class ParticipantIn(In):
@@ -136,15 +121,15 @@ class ParticipantIn(In):
     )
     language: Language | None = None
     name: Line | None = None
-    contact_consent: bool | None = None
-    mail: EmailStr | None = None
+    contact_consent: Truth | None = None
+    mail: Mail | None = None
     phone: Line | None = None
     skills: dict[Skill, AssessedIn] | None = None
     schooling: Line | None = None
     profession: Line | None = None
     goal: Line | None = None
     availability: tuple[DayTime, ...] | None = None
-    childcare: bool | None = None
+    childcare: Truth | None = None
     mobility: Line | None = None
     languages: Annotated[tuple[Language, ...], Field(max_length=20)] | None = None
 
@@ -167,16 +152,16 @@ class NewParticipantIn(ParticipantIn):
 class ParticipantChangeIn(ParticipantIn):
     """Changes of a participant file; `closed` closes it or opens it again."""
 
-    closed: bool | None = None
+    closed: Truth | None = None
 
 
 class EntitlementIn(In):
     """A right to a place, or a duty to take one; without `valid_from` it counts from today."""
 
     issuing_office: Line
-    obliged: bool = False
-    valid_from: date | None = None
-    valid_until: date
+    obliged: Truth = False
+    valid_from: Day | None = None
+    valid_until: Day
 
 
 class AskIn(In):

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Request
 from services.courses.api.answers import SeenRun, SeenRuns
 from services.courses.api.models import After, Limit, RunId
 from services.courses.store import Wanted
-from shared.contract.words import Level, Quarter, RunKind, RunState, Slug
+from shared.contract.words import FieldOfAction, Level, RunKind, RunState, Slug
+from shared.kit.bodies import Day, KnownDistrict, KnownQuarter
 from shared.kit.errors import NotFound
 from shared.kit.http import node_of
 
@@ -20,14 +21,18 @@ async def list_network_runs(
     institution: Slug | None = None,
     kind: RunKind | None = None,
     level: Level | None = None,
-    quarter: Quarter | None = None,
+    quarter: KnownQuarter | None = None,
+    district: KnownDistrict | None = None,
+    field_of_action: FieldOfAction | None = None,
     state: RunState | None = None,
+    first: Annotated[Day | None, Query(alias="from", description="The earliest first day")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="The latest first day")] = None,
     free: Annotated[bool, Query(description="Only runs with free seats")] = False,
     after: After = "",
     limit: Limit = 100,
 ) -> SeenRuns:
     """List what all institutions tell of their runs; each entry says when it was heard."""
-    wanted = Wanted(institution, kind, level, quarter, state, free)
+    wanted = Wanted(institution, kind, level, quarter, state, free, field_of_action, district, first, last)
     run_id, _, owner = after.partition(".")
     async with node_of(request).works.looking() as store:
         found = await store.seen(wanted, (run_id, owner), limit + 1)

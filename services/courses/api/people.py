@@ -15,10 +15,11 @@ from services.courses.api.models import (
 )
 from services.courses.domain.entitlement import Entitlement
 from services.courses.domain.participant import Participant
+from services.courses.handlers import erasing
 from services.courses.handlers import participants as handlers
 from services.courses.handlers.seats import today_of
 from shared.kit.http import ReadKey, WriteKey, node_of
-from shared.kit.matching import tag_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter(prefix="/institutions/{institution}")
 
@@ -45,7 +46,7 @@ async def list_participants(
     return Participants(items=items, next=items[-1].participant_id if len(found) > limit else None)
 
 
-@router.get("/participants/{participant_id}", tags=["participants"])
+@router.get("/participants/{participant_id}", tags=["participants"], responses=TAGGED)
 async def show_participant(
     institution: InstitutionPath, participant_id: ParticipantId, request: Request, response: Response, key: ReadKey
 ) -> ParticipantOut:
@@ -74,9 +75,9 @@ async def change_participant(
 async def erase_participant(
     institution: InstitutionPath, participant_id: ParticipantId, request: Request, key: WriteKey
 ) -> Response:
-    """Erase a participant: everything personal goes, the counts stay."""
+    """Erase a participant: everything personal goes, here and where a referral brought it; the counts stay."""
     async with node_of(request).works() as work:
-        await handlers.erase_participant(participant_id, institution, work)
+        await erasing.erase_everywhere(participant_id, institution, work)
     return Response(status_code=204)
 
 
@@ -100,6 +101,17 @@ async def add_entitlement(
             valid_until=body.valid_until,
         )
         entitlement = await handlers.add_entitlement(entitlement, work)
+    return EntitlementOut.of(entitlement)
+
+
+@router.get("/entitlements/{entitlement_id}", tags=["entitlements"], responses=TAGGED)
+async def show_entitlement(
+    institution: InstitutionPath, entitlement_id: EntitlementId, request: Request, response: Response, key: ReadKey
+) -> EntitlementOut:
+    """Show an entitlement; its ETag may come back as `If-Match` with a change."""
+    async with node_of(request).works.looking() as store:
+        entitlement = await store.entitlement(entitlement_id, institution)
+    response.headers["ETag"] = tag_of(entitlement)
     return EntitlementOut.of(entitlement)
 
 

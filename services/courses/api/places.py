@@ -8,6 +8,7 @@ from services.courses.domain.enrolment import Leaving, Onward
 from services.courses.handlers import seats as handlers
 from services.courses.store import Queued
 from shared.kit.http import ReadKey, WriteKey, node_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter(prefix="/institutions/{institution}", tags=["enrolments"])
 
@@ -45,13 +46,14 @@ async def list_enrolments(
     return Enrolments(items=items, next=items[-1].enrolment_id if len(found) > limit else None)
 
 
-@router.get("/enrolments/{enrolment_id}")
+@router.get("/enrolments/{enrolment_id}", responses=TAGGED)
 async def show_enrolment(
-    institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, key: ReadKey
+    institution: InstitutionPath, enrolment_id: EnrolmentId, request: Request, response: Response, key: ReadKey
 ) -> EnrolmentOut:
-    """Show an enrolment."""
+    """Show an enrolment; its ETag may come back as `If-Match` with a change."""
     async with node_of(request).works.looking() as store:
         found = await store.enrolment(enrolment_id, institution)
+        response.headers["ETag"] = tag_of(found)
         return EnrolmentOut.of(Queued(found, await store.place_in_queue(found)))
 
 

@@ -1,14 +1,17 @@
 """Offers and runs of an institution."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from services.courses.api.answers import OfferOut, Offers, RunOut, Runs
 from services.courses.api.models import After, InstitutionPath, Limit, OfferIn, ReasonIn, RunId, RunIn, RunPlan
 from services.courses.domain.run import Offer, Run, Step
 from services.courses.handlers import runs as handlers
 from shared.contract.words import RunState
+from shared.kit.bodies import NO_NUL
 from shared.kit.http import ReadKey, WriteKey, node_of
-from shared.kit.matching import tag_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter(prefix="/institutions/{institution}")
 
@@ -51,7 +54,7 @@ async def list_runs(
     request: Request,
     key: ReadKey,
     state: RunState | None = None,
-    number: str | None = None,
+    number: Annotated[str | None, Query(max_length=200, pattern=NO_NUL)] = None,
     after: After = "",
     limit: Limit = 100,
 ) -> Runs:
@@ -62,7 +65,7 @@ async def list_runs(
     return Runs(items=items, next=items[-1].run_id if len(found) > limit else None)
 
 
-@router.get("/runs/{run_id}", tags=["runs"])
+@router.get("/runs/{run_id}", tags=["runs"], responses=TAGGED)
 async def show_run(
     institution: InstitutionPath, run_id: RunId, request: Request, response: Response, key: ReadKey
 ) -> RunOut:

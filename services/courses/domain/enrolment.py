@@ -66,6 +66,7 @@ class Enrolment:
     state: EnrolmentState = EnrolmentState.APPLIED
     offered_until: datetime | None = None
     entitlement_id: str | None = None
+    referral_id: str | None = None
     reason: str | None = None
     version: int = 0
 

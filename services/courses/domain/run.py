@@ -9,7 +9,7 @@ from typing import Any, Literal
 from services.courses.domain.catalogue import BERLIN
 from services.courses.domain.refusal import Misfit, Refused
 from shared.contract.courses import RunPicture
-from shared.contract.words import Availability, Level, Place, RunKind, RunState, Session, WaitingBand
+from shared.contract.words import Availability, FieldOfAction, Level, Place, RunKind, RunState, Session, WaitingBand
 from shared.seats.rule import Seats
 
 Step = Literal["publish", "confirm", "start", "complete", "cancel"]
@@ -26,6 +26,15 @@ STEPS: Mapping[Step, tuple[frozenset[RunState], RunState]] = MappingProxyType(
 ASKABLE = frozenset({RunState.PUBLISHED, RunState.CONFIRMED, RunState.RUNNING})
 OVER = frozenset({RunState.COMPLETED, RunState.CANCELLED})
 NOWHERE = Place()
+FIELDS: Mapping[RunKind, FieldOfAction] = MappingProxyType(
+    {
+        RunKind.DEUFOEV_BASIS: FieldOfAction.LANGUAGE_SUPPORT,
+        RunKind.DEUFOEV_SPECIAL: FieldOfAction.LANGUAGE_SUPPORT,
+        RunKind.DEUFOEV_JOB_BSK: FieldOfAction.LANGUAGE_SUPPORT,
+        RunKind.DEUTSCH_360: FieldOfAction.LANGUAGE_SUPPORT,
+    }
+)
+"""The field of action of a run that names none; a course of another kind may belong anywhere."""
 MATTERING = ("title", "sessions", "place")
 
 
@@ -56,6 +65,7 @@ class Run:
     capacity: int
     state: RunState = RunState.DRAFT
     description: str | None = None
+    field_of_action: FieldOfAction | None = None
     from_level: Level | None = None
     to_level: Level | None = None
     ue: int = 0
@@ -188,6 +198,7 @@ def picture(run: Run, now: datetime) -> RunPicture:
         title=run.title,
         description=run.description,
         kind=run.kind,
+        field_of_action=run.field_of_action or FIELDS.get(run.kind),
         state=run.state,
         from_level=run.from_level,
         to_level=run.to_level,
@@ -204,6 +215,41 @@ def picture(run: Run, now: datetime) -> RunPicture:
         availability=Availability(free=free, waiting=waiting, as_of=run.counted_at or now),
         cancelled_reason=run.cancelled_reason,
     )
+
+
+def as_told(told: RunPicture, institution: str, version: int, kept: Run | None) -> Run:
+    """Give the run that the network was told of; what it was not told of stays as it is kept."""
+    before = kept or Run(told.run_id, institution, told.offer_id, told.number, told.title, told.kind, told.capacity)
+    return replace(
+        before,
+        number=told.number,
+        title=told.title,
+        description=told.description,
+        kind=told.kind,
+        field_of_action=told.field_of_action,
+        state=told.state,
+        from_level=told.from_level,
+        to_level=told.to_level,
+        ue=told.ue,
+        starts_on=told.starts_on,
+        ends_on=told.ends_on,
+        sessions=told.sessions,
+        place=told.place,
+        part_time=told.part_time,
+        mornings=told.mornings,
+        childcare=told.childcare,
+        minimum=told.minimum,
+        capacity=told.capacity,
+        cancelled_reason=told.cancelled_reason,
+        version=version,
+    )
+
+
+def first_day(told: RunPicture) -> date | None:
+    """Give the day on which a run of anybody's begins, where that is told."""
+    if told.starts_on is not None or not told.sessions:
+        return told.starts_on
+    return min(session.starts for session in told.sessions).astimezone(BERLIN).date()
 
 
 def is_visible_change(before: Run, after: Run) -> bool:

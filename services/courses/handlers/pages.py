@@ -28,9 +28,17 @@ async def _facts(enrolment: Enrolment, run: Run, store: Store) -> list[Fact]:
         ("Course", run.title),
         ("Institution", names.get(run.institution, run.institution)),
         *begins,
+        *(await _referred_by(enrolment, names, store)),
         *where(run.place),
         *own_place(enrolment.offered_until, await store.place_in_queue(enrolment)),
     ]
+
+
+async def _referred_by(enrolment: Enrolment, names: dict[str, str], store: Store) -> list[Fact]:
+    if enrolment.referral_id is None:
+        return []
+    referral = await store.referral_if_any(enrolment.referral_id, enrolment.institution)
+    return [("Referred by", names.get(referral.other, referral.other))] if referral else []
 
 
 async def act(purpose: Purpose, enrolment_id: str, work: Work[Store]) -> tuple[Purpose, Outcome]:

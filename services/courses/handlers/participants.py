@@ -63,8 +63,13 @@ def _told_contact(before: Participant | None, after: Participant, work: Work[Sto
     return after
 
 
-async def erase_participant(participant_id: str, institution: str, work: Work[Store]) -> None:
-    """Delete what is personal and leave every open enrolment; the counts stay. Erasing twice does nothing more."""
+async def erase_participant(
+    participant_id: str, institution: str, work: Work[Store], *, farewell: bool = False
+) -> None:
+    """Delete what is personal and leave every open enrolment; the counts stay. Erasing twice does nothing more.
+
+    With `farewell` mails that are planned already may still leave before the contact is forgotten.
+    """
     participant = await work.store.locked_participant(participant_id, institution)
     if participant.state is FileState.ERASED:
         return
@@ -74,7 +79,12 @@ async def erase_participant(participant_id: str, institution: str, work: Work[St
     erased = replace(files.erase(participant), version=participant.version + 1)
     await work.store.keep_participant(erased, today_of(work))
     await idempotency.forget(work.connection, participant_id)
-    work.tell(ParticipantErased(institution=institution, version=erased.version, participant_id=participant_id))
+    told = ParticipantErased(
+        institution=institution, version=erased.version, participant_id=participant_id, farewell=farewell
+    )
+    # The log and the stream hold the contact, too, until they are trimmed.
+    await work.blank(told)
+    work.tell(told)
 
 
 async def _revoke_all(participant_id: str, work: Work[Store]) -> None:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from services.courses.domain.catalogue import BERLIN
 from services.courses.domain.enrolment import COMES_BACK, Enrolment, Leaving, Onward, check_leaving, progress
-from services.courses.domain.entitlement import best, dated, priority_of, use
+from services.courses.domain.entitlement import Entitlement, best, dated, priority_of, use
 from services.courses.domain.participant import FileState, Participant
 from services.courses.domain.run import Run, check_askable
 from services.courses.handlers.refusing import refusing
@@ -32,11 +32,18 @@ def desk_at(book: SeatBook, work: Work[Store]) -> Desk:
     return Desk(book, work.now, work.settings.offer_time)
 
 
-async def ask(run_id: str, participant_id: str, institution: str, work: Work[Store]) -> Queued:
-    """Give a participant a seat or a turn in the queue; asking twice gives the same enrolment."""
+async def ask(
+    run_id: str, participant_id: str, institution: str, work: Work[Store], referral_id: str | None = None
+) -> Queued:
+    """Give a participant a seat or a turn in the queue; asking twice gives the same enrolment.
+
+    Whom a referral brings has not asked: a seat is held until they say themselves that they want it.
+    """
     # The file is locked first, so that nobody is erased while asking; runs are always locked after people.
     participant = await work.store.locked_participant(participant_id, institution)
     _check_file(participant)
+    entitlement = best(await work.store.entitlements_of(participant.id), today_of(work))
+    # From here on everybody else who asks for this run waits: what can be read before is read before.
     book = await SeatBook.opened(work.store, run_id, work.now, institution)
     before = book.run
     with refusing():
@@ -44,9 +51,11 @@ async def ask(run_id: str, participant_id: str, institution: str, work: Work[Sto
     known = await work.store.enrolment_in(run_id, participant_id)
     if known is not None and known.state not in COMES_BACK:
         return Queued(known, await work.store.place_in_queue(known), known=True)
-    asking = replace(await _asking(known, run_id, participant, work), since=await _behind_all(before, work))
+    asking = _asking(known, run_id, participant, entitlement, work)
+    asking = replace(asking, since=await _behind_all(before, work), referral_id=referral_id)
+    place, desk = book.admit(asking, new=known is None), desk_at(book, work)
     with refusing():
-        changes = await desk_at(book, work).ask(run_id, book.admit(asking, new=known is None))
+        changes = await (desk.hold(run_id, place) if referral_id else desk.ask(run_id, place))
     return (await _settle(before, book, changes, work))[asking.id]
 
 
@@ -62,8 +71,9 @@ def _check_file(participant: Participant) -> None:
         raise Conflict(f"the participant file is {state}; nobody can ask with it", code=f"participant_{state}")
 
 
-async def _asking(known: Enrolment | None, run_id: str, participant: Participant, work: Work[Store]) -> Enrolment:
-    entitlement = best(await work.store.entitlements_of(participant.id), today_of(work))
+def _asking(
+    known: Enrolment | None, run_id: str, participant: Participant, entitlement: Entitlement | None, work: Work[Store]
+) -> Enrolment:
     fresh = Enrolment(
         id=known.id if known else work.ids.new("enrolment"),
         institution=participant.institution,
@@ -104,7 +114,7 @@ async def leave(enrolment_id: str, institution: str | None, way: Leaving, work: 
     before = book.run
     with refusing():
         # Read again behind the lock: the enrolment may have moved while this one waited.
-        book.left_as = check_leaving(await work.store.enrolment(enrolment_id), way)
+        book.left_as = check_leaving(await work.store.locked_enrolment(enrolment_id), way)
         changes = await desk_at(book, work).withdraw(enrolment_id)
     if way != "withdraw":
         changes[0] = replace(changes[0], cause=SeatCause.PROGRESSED)
@@ -116,7 +126,7 @@ async def go_on(enrolment_id: str, institution: str, way: Onward, work: Work[Sto
     enrolment = await work.store.enrolment(enrolment_id, institution)
     run = await work.store.locked_run(enrolment.run_id)
     with refusing():
-        moved = progress(await work.store.enrolment(enrolment_id), way)
+        moved = progress(await work.store.locked_enrolment(enrolment_id), way)
     moved = replace(moved, version=moved.version + 1)
     await work.store.keep_enrolment(moved)
     await tell_enrolments(run, [(moved, SeatCause.PROGRESSED)], work)
@@ -127,6 +137,7 @@ async def _move(enrolment_id: str, institution: str | None, move: Move, work: Wo
     enrolment = await work.store.enrolment(enrolment_id, institution)
     book = await SeatBook.opened(work.store, enrolment.run_id, work.now)
     before = book.run
+    await work.store.locked_enrolment(enrolment_id)
     with refusing():
         changes = await move(desk_at(book, work), enrolment_id)
     return (await _settle(before, book, changes, work))[enrolment_id]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from services.courses.domain.enrolment import Enrolment
 from services.courses.domain.run import Run, crowd, is_visible_change, picture, reaches_minimum, step
+from services.courses.handlers.following import follow
 from services.courses.store import Queued, SeatBook, Store
 from shared.contract.courses import (
     EnrolmentChanged,
@@ -63,8 +64,8 @@ async def settle(before: Run, book: SeatBook, changes: Iterable[Change], work: W
 
     Gives those people's enrolments by id, with their places in the queue.
     """
-    kept, book.run = book.run, tell_difference(before, book.run, work)
-    if book.run != kept:
+    book.run = tell_difference(before, book.run, work)
+    if book.run != before:
         await work.store.keep_counts(book.run)
     last = {change.place.id: change.cause for change in changes}
     return await tell_enrolments(book.run, [(book.enrolments[id_], cause) for id_, cause in last.items()], work)
@@ -76,6 +77,7 @@ async def tell_enrolments(run: Run, told: Iterable[Told], work: Work[Store]) -> 
     queue: dict[str, Queued] = {}
     for enrolment, cause in told:
         queue[enrolment.id] = Queued(enrolment, await work.store.place_in_queue(enrolment))
+        referred = await follow(enrolment, cause, work)
         work.tell(
             EnrolmentChanged(
                 institution=enrolment.institution,
@@ -89,6 +91,7 @@ async def tell_enrolments(run: Run, told: Iterable[Told], work: Work[Store]) -> 
                 reason=enrolment.reason,
                 run_version=max(1, run.version),
                 run=seen,
+                referred=referred,
             )
         )
     return queue

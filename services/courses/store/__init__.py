@@ -11,13 +11,14 @@ from services.courses.store.enrolments import EnrolmentStore, Queued
 from services.courses.store.imports import ImportStore
 from services.courses.store.network import NetworkStore, Seen, Wanted
 from services.courses.store.people import PeopleStore
+from services.courses.store.referrals import ReferralStore
 from services.courses.store.runs import RunStore
 from services.courses.store.tables import COPIES, metadata
 
 __all__ = ["COPIES", "Queued", "SeatBook", "Seen", "Store", "Wanted", "metadata"]
 
 
-class Store(RunStore, EnrolmentStore, PeopleStore, ImportStore, NetworkStore):
+class Store(RunStore, EnrolmentStore, PeopleStore, ImportStore, NetworkStore, ReferralStore):
     """Everything the service keeps."""
 
     @asynccontextmanager

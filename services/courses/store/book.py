@@ -81,9 +81,8 @@ class SeatBook:
         return place_of(enrolment)
 
     async def keep(self, _occasion_id: str, change: Change) -> None:
-        """Keep the counts of the run and the enrolment as they are now."""
+        """Keep the enrolment as it is now, and the counts of the run in the book: `settle` writes them once."""
         self.run = with_seats(self.run, change.seats)
-        await self._store.keep_counts(self.run)
         before = self.enrolments[change.place.id]
         after = replace(with_place(before, change.place, self.left_as), version=before.version + 1)
         self.enrolments[after.id] = after

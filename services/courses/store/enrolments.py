@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.courses.domain.enrolment import OPEN, Enrolment
 from services.courses.store import tables
 from shared.contract.words import EnrolmentState
+from shared.kit import matching
 from shared.kit.errors import NotFound
 from shared.seats.rule import Priority
 
@@ -41,6 +42,10 @@ class EnrolmentStore:
         if not found:
             raise NotFound(f"there is no enrolment '{enrolment_id}'")
         return found[0]
+
+    async def locked_enrolment(self, enrolment_id: str) -> Enrolment:
+        """Give an enrolment whose run is locked, and it thereby; raises NotFound."""
+        return matching.matched(await self.enrolment(enrolment_id))
 
     async def enrolment_in(self, run_id: str, participant_id: str) -> Enrolment | None:
         """Give a participant's enrolment in a run, whatever became of it."""

@@ -2,23 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.courses.domain.run import FIELDS, first_day
 from services.courses.store import tables
 from shared.contract.courses import RunMessage
-from shared.contract.words import Level, RunKind, RunState
-from shared.kit.database import upsert
+from shared.contract.words import FieldOfAction, Level, RunKind, RunState, districts
+from shared.kit.database import JsonText, upsert
 
 t = tables.network_run
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What somebody looks for among the runs of the network."""
+    """What somebody looks for among the runs of the network; it begins on a day from `first` to `last`."""
 
     institution: str | None = None
     kind: RunKind | None = None
@@ -26,6 +27,10 @@ class Wanted:
     quarter: str | None = None
     state: RunState | None = None
     free: bool = False
+    field_of_action: FieldOfAction | None = None
+    district: str | None = None
+    first: date | None = None
+    last: date | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,18 @@ class NetworkStore:
 
 def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
-    for name in ("institution", "kind", "quarter", "state"):
+    for name in ("institution", "kind", "quarter", "state", "field_of_action"):
         value = getattr(wanted, name)
         if value is not None:
             conditions.append(t.c[name] == str(value))
     if wanted.level is not None:
         conditions.append(sa.or_(t.c.from_level == wanted.level.value, t.c.to_level == wanted.level.value))
+    if wanted.district is not None:
+        conditions.append(t.c.quarter.in_(districts()[wanted.district]))
+    if wanted.first is not None:
+        conditions.append(t.c.starts_on >= wanted.first)
+    if wanted.last is not None:
+        conditions.append(t.c.starts_on <= wanted.last)
     if wanted.free:
         conditions.append(t.c.free > 0)
     return conditions
@@ -92,8 +103,10 @@ def _row(message: RunMessage, seen_at: datetime) -> dict[str, Any]:
         "from_level": picture.from_level,
         "to_level": picture.to_level,
         "quarter": picture.place.quarter,
+        "field_of_action": picture.field_of_action or FIELDS.get(picture.kind),
+        "starts_on": first_day(picture),
         "free": picture.availability.free,
-        "picture": picture.model_dump(mode="json"),
+        "picture": JsonText(picture.model_dump_json()),
         "seen_at": seen_at,
     }
 

@@ -64,12 +64,19 @@ class PeopleStore:
         query = sa.select(t.c.id).where(t.c.state == FileState.CURRENT.value, t.c.levels_until <= today)
         return list((await self.connection.execute(query.order_by(t.c.levels_until).limit(limit))).scalars())
 
+    async def entitlement(self, entitlement_id: str, institution: str) -> Entitlement:
+        """Give an entitlement; raises NotFound, also where it is another institution's."""
+        return await self._entitlement(entitlement_id, institution)
+
     async def locked_entitlement(self, entitlement_id: str, institution: str | None = None) -> Entitlement:
         """Lock an entitlement until the end of the transaction and give it; raises NotFound."""
+        return matching.matched(await self._entitlement(entitlement_id, institution, lock=True))
+
+    async def _entitlement(self, entitlement_id: str, institution: str | None, *, lock: bool = False) -> Entitlement:
         t = tables.entitlement
         query = sa.select(t).where(t.c.id == entitlement_id)
         query = query if institution is None else query.where(t.c.institution == institution)
-        row = (await self.connection.execute(query.with_for_update())).first()
+        row = (await self.connection.execute(query.with_for_update() if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no entitlement '{entitlement_id}'")
         return _entitlement(row)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.courses.domain.run import Offer, Run
 from services.courses.store import tables
-from shared.contract.words import Level, Place, RunKind, RunState, Session
+from shared.contract.words import FieldOfAction, Level, Place, RunKind, RunState, Session
 from shared.kit import matching
 from shared.kit.errors import NotFound
 
@@ -148,6 +148,7 @@ def _run(row: sa.Row[Any]) -> Run:
     plain = {name: values[name] for name in _RUN}
     rich = {
         "kind": RunKind(row.kind),
+        "field_of_action": FieldOfAction(row.field_of_action) if row.field_of_action else None,
         "state": RunState(row.state),
         "sessions": tuple(Session.model_validate(each) for each in row.sessions),
         "place": Place.model_validate(row.place),

@@ -30,6 +30,7 @@ run = sa.Table(
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("description", sa.Text),
     sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("field_of_action", sa.Text),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("from_level", sa.Text),
     sa.Column("to_level", sa.Text),
@@ -111,6 +112,7 @@ enrolment = sa.Table(
     sa.Column("since", UtcTime, nullable=False),
     sa.Column("offered_until", UtcTime),
     sa.Column("entitlement_id", sa.Text),
+    sa.Column("referral_id", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("run_id", "participant_id", name="enrolment_once"),
@@ -123,6 +125,52 @@ enrolment = sa.Table(
         postgresql_where=sa.text("state = 'offered'"),
         sqlite_where=sa.text("state = 'offered'"),
     ),
+)
+
+# Both sides of a referral have a row each, also where both are hosted here.
+referral = sa.Table(
+    "referral",
+    metadata,
+    sa.Column("institution", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("other", sa.Text, nullable=False),
+    sa.Column("side", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("fields", JSON, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("expires_on", sa.Date, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("asked_at", UtcTime, nullable=False),
+    sa.Column("participant_id", sa.Text),
+    sa.Column("enrolment_id", sa.Text),
+    sa.Column("consent", JSON),
+    sa.Column("code", sa.Text),
+    sa.Column("sent_at", UtcTime),
+    sa.Column("ended_at", UtcTime),
+    sa.Column("known_before", sa.Boolean, nullable=False),
+    sa.Column("forget", sa.Boolean, nullable=False),
+    sa.Column("erasure", sa.Text),
+    sa.Column("erasure_at", UtcTime),
+    sa.Column("receipt", JSON),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Index("referral_participant", "participant_id"),
+    sa.Index("referral_due", "state", "expires_on"),
+    sa.Index(
+        "referral_unverified",
+        "id",
+        postgresql_where=sa.text("erasure = 'unverified'"),
+        sqlite_where=sa.text("erasure = 'unverified'"),
+    ),
+    sa.Index("referral_forget", "id", postgresql_where=sa.text("forget"), sqlite_where=sa.text("forget")),
+)
+
+# The private half lives from the question until the answer is read, and in this place alone.
+referral_key = sa.Table(
+    "referral_key",
+    metadata,
+    sa.Column("institution", sa.Text, primary_key=True),
+    sa.Column("referral_id", sa.Text, primary_key=True),
+    sa.Column("private", sa.LargeBinary, nullable=False),
 )
 
 imported = sa.Table(
@@ -148,10 +196,14 @@ network_run = sa.Table(
     sa.Column("from_level", sa.Text),
     sa.Column("to_level", sa.Text),
     sa.Column("quarter", sa.Text),
+    sa.Column("field_of_action", sa.Text),
+    sa.Column("starts_on", sa.Date),
     sa.Column("free", sa.Integer, nullable=False),
     sa.Column("picture", JSON, nullable=False),
     sa.Column("seen_at", UtcTime, nullable=False),
     sa.Index("network_run_institution", "institution", "run_id"),
+    sa.Index("network_run_quarter", "quarter", "run_id", "institution"),
+    sa.Index("network_run_starts", "starts_on"),
 )
 
 COPIES = (network_run,)

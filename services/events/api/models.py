@@ -1,61 +1,44 @@
 """What comes in and goes out by HTTP."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from services.events.domain.meeting import Meeting, Series, picture
 from services.events.domain.registration import Registration
 from services.events.store import Listed, Seen
 from shared.contract.events import MeetingPicture
 from shared.contract.words import Id, Language, Line, MeetingKind, Place, Prose, RegistrationState, Slug
+from shared.kit.bodies import NO_NUL, WHOLE, In, KnownQuarter, Mail, Moment, Said, trimmed
 
 _ID = r"^[a-z]+_[0-9a-z]{8,40}$"
 InstitutionPath = Annotated[Slug, Path()]
 MeetingId = Annotated[str, Path(pattern=_ID)]
 RegistrationId = Annotated[str, Path(pattern=_ID)]
 ParticipantId = Annotated[str, Path(pattern=_ID)]
-After = Annotated[str, Query(max_length=200, description="Where the page before ended: its `next`")]
+After = Annotated[str, Query(max_length=200, pattern=NO_NUL, description="Where the page before ended: its `next`")]
 Limit = Annotated[int, Query(ge=1, le=200)]
-Seats = Annotated[int, Field(ge=1, le=10_000)]
+Seats = Annotated[int, Field(ge=1, le=10_000), WHOLE]
 Lines = Annotated[tuple[Line, ...], Field(max_length=20)]
 Languages = Annotated[tuple[Language, ...], Field(max_length=20)]
 
 
-def _readable(line: str) -> str:
-    # A line break in a name would end a header of the mail that greets the person.
-    if not line.isprintable():
-        raise ValueError("holds signs that cannot be printed")
-    return line
+# A line break in a name would end a header of the mail that greets the person, and what nobody sees greets nobody.
+_SIGN = r"[^\x00-\x20\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]"
+PlainLine = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=rf"^{_SIGN}({_SIGN}| )*$"),
+    WithJsonSchema({"type": "string", "pattern": trimmed(_SIGN, f"({_SIGN}| )")}),
+]
 
 
-PlainLine = Annotated[Line, AfterValidator(_readable)]
-
-
-class In(BaseModel):
-    """What a caller sends: nothing unknown is passed over."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    never_null: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="after")
-    def _no_null(self) -> Self:
-        nulls = [name for name in sorted(self.model_fields_set & self.never_null) if getattr(self, name) is None]
-        if nulls:
-            raise ValueError(f"{', '.join(nulls)} cannot be null; leave out what stays as it is")
-        return self
-
-    def sent(self) -> dict[str, Any]:
-        """Give the values that were sent, by field name."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-
-
-class PlaceIn(Place):
+class PlaceIn(Said, Place):
     """Where people go to; the quarter is one of the Stadtteile of Hannover."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    quarter: KnownQuarter | None = None
 
 
 class SeriesIn(In):
@@ -68,6 +51,7 @@ class SeriesIn(In):
 class SeriesOut(SeriesIn):
     """A series of meetings."""
 
+    model_config = ConfigDict(extra="ignore")
     series_id: Id
 
     @classmethod
@@ -82,8 +66,8 @@ class MeetingPlan(In):
     never_null = frozenset({"kind", "title", "starts", "place", "interests", "languages", "capacity"})
     title: Line | None = None
     description: Prose | None = None
-    starts: AwareDatetime | None = None
-    ends: AwareDatetime | None = None
+    starts: Moment | None = None
+    ends: Moment | None = None
     place: PlaceIn | None = None
     interests: Lines | None = None
     languages: Languages | None = None
@@ -104,22 +88,16 @@ class MeetingIn(MeetingPlan):
     series_id: Id | None = None
     kind: MeetingKind = MeetingKind.OPEN
     title: Line
-    starts: AwareDatetime
+    starts: Moment
     capacity: Seats
 
 
 class PostponeIn(In):
     """The new time, where it is known already; people read the reason."""
 
-    starts: AwareDatetime | None = None
-    ends: AwareDatetime | None = None
+    starts: Moment | None = None
+    ends: Moment | None = None
     reason: Line | None = None
-
-    @model_validator(mode="after")
-    def _ends_with_start(self) -> Self:
-        if self.ends is not None and self.starts is None:
-            raise ValueError("ends: an end needs a start")
-        return self
 
 
 class ReasonIn(In):
@@ -149,7 +127,7 @@ class AskIn(In):
     """Somebody who wants to attend; the company is asked for at Diversity meetings only, and never told on."""
 
     name: PlainLine
-    mail: Annotated[EmailStr, Field(max_length=200)]
+    mail: Annotated[Mail, Field(max_length=200)]
     language: Language
     company: PlainLine | None = None
 

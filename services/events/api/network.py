@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 
 from services.events.api.models import After, Limit, MeetingId, SeenMeeting, SeenMeetings
 from services.events.store import Wanted
-from shared.contract.words import MeetingKind, MeetingState, Quarter, Slug
+from shared.contract.words import MeetingKind, MeetingState, Slug
+from shared.kit.bodies import KnownDistrict, KnownQuarter, Moment
 from shared.kit.errors import Invalid, NotFound
 from shared.kit.http import node_of
 
@@ -20,15 +20,17 @@ async def list_network_meetings(
     request: Request,
     institution: Slug | None = None,
     kind: MeetingKind | None = None,
-    quarter: Quarter | None = None,
+    quarter: KnownQuarter | None = None,
+    district: KnownDistrict | None = None,
     state: MeetingState | None = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="The earliest start")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="The earliest start")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="The latest start")] = None,
     free: Annotated[bool, Query(description="Only meetings with free seats")] = False,
     after: After = "",
     limit: Limit = 100,
 ) -> SeenMeetings:
     """List what all institutions tell of their meetings, by start; each entry says when it was heard."""
-    wanted = Wanted(institution, kind, quarter, state, since, free)
+    wanted = Wanted(institution, kind, quarter, state, since, free, until, district)
     async with node_of(request).works.looking() as store:
         found = await store.seen(wanted, _position(after) if after else None, limit + 1)
     items = [SeenMeeting.of(each) for each in found[:limit]]
@@ -58,6 +60,6 @@ def _position(after: str) -> tuple[datetime, str, str]:
             try:
                 return datetime.fromisoformat(moment), meeting_id, institution
             except ValueError as error:
-                raise Invalid("after: this is no `next` of a page") from error
+                raise Invalid("after: this is no `next` of a page", code="cursor_unreadable") from error
         case _:
-            raise Invalid("after: this is no `next` of a page")
+            raise Invalid("after: this is no `next` of a page", code="cursor_unreadable")

@@ -1,6 +1,6 @@
 """Who comes to an institution's meetings, for its staff."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from services.events.api.models import (
     After,
@@ -15,6 +15,7 @@ from services.events.api.models import (
 )
 from services.events.handlers import erasing, seats
 from shared.kit.http import ReadKey, WriteKey, node_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter(prefix="/institutions/{institution}", tags=["registrations"])
 
@@ -36,13 +37,15 @@ async def list_registrations(
     return Registrations(items=items, next=items[-1].registration_id if len(found) > limit else None)
 
 
-@router.get("/registrations/{registration_id}")
+@router.get("/registrations/{registration_id}", responses=TAGGED)
 async def show_registration(
-    institution: InstitutionPath, registration_id: RegistrationId, request: Request, key: ReadKey
+    institution: InstitutionPath, registration_id: RegistrationId, request: Request, response: Response, key: ReadKey
 ) -> ListedOut:
-    """Show a registration with its person and its place in the queue."""
+    """Show a registration with its person and place in the queue; its ETag may come back as `If-Match`."""
     async with node_of(request).works.looking() as store:
-        return ListedOut.listed(await store.listed_registration(registration_id, institution))
+        listed = await store.listed_registration(registration_id, institution)
+    response.headers["ETag"] = tag_of(listed.registration)
+    return ListedOut.listed(listed)
 
 
 @router.post("/registrations/{registration_id}/accept")

@@ -21,7 +21,7 @@ from services.events.domain.meeting import Meeting, Series
 from services.events.handlers import meetings as handlers
 from shared.contract.words import MeetingState
 from shared.kit.http import ReadKey, WriteKey, node_of
-from shared.kit.matching import tag_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter(prefix="/institutions/{institution}")
 
@@ -75,7 +75,7 @@ async def list_meetings(
     return Meetings(items=items, next=items[-1].meeting_id if len(found) > limit else None)
 
 
-@router.get("/meetings/{meeting_id}", tags=["meetings"])
+@router.get("/meetings/{meeting_id}", tags=["meetings"], responses=TAGGED)
 async def show_meeting(
     institution: InstitutionPath, meeting_id: MeetingId, request: Request, response: Response, key: ReadKey
 ) -> MeetingOut:

@@ -201,6 +201,28 @@ def picture(meeting: Meeting, now: datetime) -> MeetingPicture:
     )
 
 
+def as_told(told: MeetingPicture, institution: str, version: int, kept: Meeting | None) -> Meeting:
+    """Give the meeting that the network was told of; what it was not told of stays as it is kept."""
+    before = kept or Meeting(told.meeting_id, institution, told.kind, told.title, told.starts, told.capacity)
+    return replace(
+        before,
+        kind=told.kind,
+        title=told.title,
+        state=told.state,
+        series_id=told.series_id,
+        series_title=told.series_title,
+        description=told.description,
+        starts=told.starts,
+        ends=told.ends,
+        place=told.place,
+        interests=told.interests,
+        languages=told.languages,
+        capacity=told.capacity,
+        reason=told.reason,
+        version=version,
+    )
+
+
 def is_visible_change(before: Meeting, after: Meeting) -> bool:
     """Tell whether the public sees a difference beyond the seats."""
     moment = datetime.min.replace(tzinfo=UTC)

@@ -1,6 +1,7 @@
 """Double opt-in: somebody asks for an address, whoever reads its mail confirms, and nobody learns who attends."""
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from services.events.domain import registration as domain
 from services.events.domain.meeting import Meeting, check_askable, most_unconfirmed
@@ -28,6 +29,7 @@ class TooManyUnconfirmed(Problem):
 
     status = 429
     code = "too_many_unconfirmed"
+    headers = MappingProxyType({"Retry-After": "86400"})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from services.events.handlers.telling import settle, tell_meeting, tell_new_stat
 from services.events.store import Store
 from shared.contract.events import MeetingChanged
 from shared.contract.words import MeetingState, RegistrationState, SeatCause
+from shared.kit.errors import Invalid
 from shared.kit.work import Work
 
 
@@ -72,6 +73,8 @@ async def postpone(
     work: Work[Store],
 ) -> Meeting:
     """Say that a meeting takes place later; with a new time it goes on as published, told as changed."""
+    if ends is not None and starts is None:
+        raise Invalid("ends: an end needs a start", code="end_without_start")
     meeting = await work.store.locked_meeting(meeting_id, institution)
     if meeting.state is not MeetingState.POSTPONED or starts is None:
         with refusing():

@@ -56,7 +56,7 @@ async def withdraw(registration_id: str, institution: str | None, work: Work[Sto
     await work.store.locked_meeting(registration.meeting_id)
     with refusing():
         # Read again behind the lock: the registration may have moved while this one waited.
-        check_leaving(await work.store.registration(registration_id))
+        check_leaving(await work.store.locked_registration(registration_id))
     return await _move(registration_id, None, lambda desk, id_: desk.withdraw(id_), work)
 
 
@@ -78,7 +78,7 @@ async def go_on(registration_id: str, institution: str, way: Onward, work: Work[
     found = await work.store.registration(registration_id, institution)
     meeting = await work.store.locked_meeting(found.meeting_id)
     with refusing():
-        moved = progress(await work.store.registration(registration_id), way, meeting, work.now)
+        moved = progress(await work.store.locked_registration(registration_id), way, meeting, work.now)
     await tell_people(meeting, [(moved, SeatCause.PROGRESSED)], work)
     return await work.store.registration(registration_id)
 
@@ -86,6 +86,7 @@ async def go_on(registration_id: str, institution: str, way: Onward, work: Work[
 async def _move(registration_id: str, institution: str | None, move: Move, work: Work[Store]) -> Registration:
     registration = await work.store.registration(registration_id, institution)
     before = await work.store.locked_meeting(registration.meeting_id)
+    await work.store.locked_registration(registration_id)
     with refusing():
         changes = await move(desk_of(work), registration_id)
     await settle(before, changes, work)

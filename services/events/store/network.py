@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.events.store import tables
 from shared.contract.events import MeetingMessage
-from shared.contract.words import MeetingKind, MeetingState
-from shared.kit.database import upsert
+from shared.contract.words import MeetingKind, MeetingState, districts
+from shared.kit.database import JsonText, upsert
 
 t = tables.network_meeting
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What somebody looks for among the meetings of the network; `since` is the earliest start."""
+    """What somebody looks for among the meetings of the network; it starts from `since` to `until`."""
 
     institution: str | None = None
     kind: MeetingKind | None = None
@@ -26,6 +26,8 @@ class Wanted:
     state: MeetingState | None = None
     since: datetime | None = None
     free: bool = False
+    until: datetime | None = None
+    district: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
             conditions.append(t.c[name] == str(value))
     if wanted.since is not None:
         conditions.append(t.c.starts >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(t.c.starts <= wanted.until)
+    if wanted.district is not None:
+        conditions.append(t.c.quarter.in_(districts()[wanted.district]))
     if wanted.free:
         conditions.append(t.c.free > 0)
     return conditions
@@ -94,7 +100,7 @@ def _row(message: MeetingMessage, seen_at: datetime) -> dict[str, Any]:
         "quarter": picture.place.quarter,
         "starts": picture.starts,
         "free": picture.availability.free,
-        "picture": picture.model_dump(mode="json"),
+        "picture": JsonText(picture.model_dump_json()),
         "seen_at": seen_at,
     }
 

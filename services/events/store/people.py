@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.events.domain.registration import Participant
 from services.events.store import tables
 from shared.contract.words import RegistrationState
+from shared.kit import matching
 from shared.kit.database import insert
 from shared.kit.errors import NotFound
 from shared.kit.tables import institution as institution_known
@@ -36,7 +37,7 @@ class PeopleStore:
         found = await self._participant(query)
         if found is None:
             raise NotFound(f"there is no participant '{participant_id}'")
-        return found
+        return matching.matched(found)
 
     async def participant_by_mail(self, institution: str, mail_key: str) -> Participant | None:
         """Lock whoever has an address at an institution and give them."""

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.events.domain.registration import CURRENT, OPEN, Participant, Registration
 from services.events.store import tables
 from shared.contract.words import RegistrationState
+from shared.kit import matching
 from shared.kit.errors import NotFound
 
 _REGISTRATION = tuple(each.name for each in fields(Registration))
@@ -41,7 +42,8 @@ class RegistrationStore:
 
     async def locked_registration(self, registration_id: str) -> Registration:
         """Lock a registration and give it; raises NotFound. Locks go down: meeting, participant, registration."""
-        return await self._one(sa.select(t).where(t.c.id == registration_id).with_for_update(), registration_id)
+        query = sa.select(t).where(t.c.id == registration_id).with_for_update()
+        return matching.matched(await self._one(query, registration_id))
 
     async def _one(self, query: sa.Select[Any], registration_id: str) -> Registration:
         found = await self._all(query)

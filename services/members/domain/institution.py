@@ -27,6 +27,11 @@ class Institution:
     picture: InstitutionPicture
     version: int
 
+    @property
+    def id(self) -> str:
+        """Give the word that names it."""
+        return self.picture.slug
+
 
 def new(slug: str, profile: Mapping[str, Any], state: State = State.APPLIED) -> Institution:
     """Give an institution that is not known yet; raises Misfit."""

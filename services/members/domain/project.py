@@ -21,6 +21,11 @@ class Project:
     picture: ProjectPicture
     version: int
 
+    @property
+    def id(self) -> str:
+        """Give the word that names it."""
+        return self.picture.project_id
+
 
 def new(project_id: str, institution: str, plan: Mapping[str, Any]) -> Project:
     """Give a planned project; raises Misfit."""

@@ -55,7 +55,7 @@ async def move(slug: str, to: InstitutionState, work: Work[Store]) -> Institutio
     """Admit, activate or suspend an institution, or let it leave."""
     if slug == work.settings.office:
         raise Conflict("the office itself stays active: without it nobody could be admitted", code="office_stays")
-    before = await work.store.institution(slug)
+    before = await work.store.locked_institution(slug)
     with refusing():
         after = domain.move(before, to)
     await work.store.keep_institution(after)
@@ -65,7 +65,7 @@ async def move(slug: str, to: InstitutionState, work: Work[Store]) -> Institutio
 
 async def change_profile(slug: str, changes: Mapping[str, Any], work: Work[Store]) -> Institution:
     """Change what an institution says of itself; tells nothing where nothing changes."""
-    before = await work.store.institution(slug)
+    before = await work.store.locked_institution(slug)
     with refusing():
         after = domain.change_profile(before, changes)
     return await _keep_changed(before, after, work)
@@ -73,7 +73,7 @@ async def change_profile(slug: str, changes: Mapping[str, Any], work: Work[Store
 
 async def accept_statute(slug: str, statute_version: str, on: date, work: Work[Store]) -> Institution:
     """Note that an institution accepted a version of the statute."""
-    before = await work.store.institution(slug)
+    before = await work.store.locked_institution(slug)
     with refusing():
         after = domain.accept_statute(before, statute_version, on)
     return await _keep_changed(before, after, work)

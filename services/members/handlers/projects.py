@@ -26,7 +26,7 @@ async def plan(institution: str, plan: Mapping[str, Any], work: Work[Store]) -> 
 
 async def change(institution: str, project_id: str, changes: Mapping[str, Any], work: Work[Store]) -> Project:
     """Change what is said of a project; tells nothing where nothing changes."""
-    before = await work.store.project(project_id, institution)
+    before = await work.store.locked_project(project_id, institution)
     with refusing():
         after = domain.change(before, changes)
     return before if after.picture == before.picture else await _keep(after, ProjectChanged, work)
@@ -34,7 +34,7 @@ async def change(institution: str, project_id: str, changes: Mapping[str, Any], 
 
 async def move(institution: str, project_id: str, to: ProjectState, work: Work[Store]) -> Project:
     """Start or end a project."""
-    before = await work.store.project(project_id, institution)
+    before = await work.store.locked_project(project_id, institution)
     with refusing():
         after = domain.move(before, to)
     return await _keep(after, _TOLD_AS[to], work)

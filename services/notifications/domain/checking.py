@@ -8,7 +8,10 @@ from services.notifications.domain.delivery import Delivery, State
 
 @dataclass(frozen=True)
 class Contact:
-    """How a participant is reached; after erasure only the fact that there was one is left."""
+    """How a participant is reached; after erasure only the fact that there was one is left.
+
+    `forget_at` is set for those to whom only the last mails are still sent.
+    """
 
     institution: str
     participant_id: str
@@ -17,6 +20,7 @@ class Contact:
     mail: str | None = None
     language: str = "de"
     erased: bool = False
+    forget_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Class(StrEnum):
 CLASS_OF: Final[Mapping[Kind, Class]] = {
     Kind.registration_confirm: Class.security,
     Kind.run_cancelled: Class.cancellation,
+    Kind.referral_ended: Class.cancellation,
     Kind.meeting_cancelled: Class.cancellation,
     Kind.run_changed: Class.change,
     Kind.meeting_changed: Class.change,
@@ -109,7 +110,8 @@ class IllegalMove(Exception):  # noqa: N818 - named for what was tried
 class Facts:
     """What a letter says beyond its occasion; `links` are purposes with the end of each link.
 
-    `seated` tells whether the reader has the seat, or only waits for one.
+    `seated` tells whether the reader has the seat, or only waits for one; `referred_by` is the slug of who referred
+    them, `referred_with` names what came with that.
     """
 
     place_in_queue: int | None = None
@@ -117,6 +119,8 @@ class Facts:
     reason: str | None = None
     links: tuple[tuple[str, datetime], ...] = ()
     seated: bool = True
+    referred_by: str | None = None
+    referred_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

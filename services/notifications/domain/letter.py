@@ -23,6 +23,7 @@ class Kind(StrEnum):
     meeting_cancelled = "meeting_cancelled"
     reminder = "reminder"
     registration_confirm = "registration_confirm"
+    referral_ended = "referral_ended"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Occasion:
 
 
 @dataclass(frozen=True)
+class Referral:
+    """Who referred the reader, and which parts of their file came with that; what they say is not in the letter."""
+
+    by: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Letter:
     """Everything one letter is made of; moments are aware, `language` is a tag such as "ar".
 
@@ -72,6 +81,7 @@ class Letter:
     sender_address: str
     written_at: datetime
     seated: bool = True
+    referral: Referral | None = None
 
 
 _NEEDED_LINKS: Mapping[Kind, tuple[Purpose, ...]] = {
@@ -87,6 +97,8 @@ def lacks(letter: Letter) -> list[str]:
     ]
     if letter.kind is Kind.seat_offered and letter.offered_until is None:
         findings.append("an offer without a deadline")
+    if letter.kind is Kind.referral_ended and letter.referral is None:
+        findings.append("nobody who referred")
     if letter.kind is Kind.waiting and letter.place_in_queue is None:
         findings.append("no place in the queue")
     return findings

@@ -73,6 +73,9 @@ class Happening:
     offered_until: datetime | None = None
     confirm_until: datetime | None = None
     reason: str | None = None
+    referred_by: str | None = None
+    referred_with: tuple[str, ...] = ()
+    referral_ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ def kind_for(happening: Happening) -> Kind | None:
     }
     if lacking.get(happening.cause, False):
         return None
+    if happening.cause is SeatCause.WITHDRAWN and happening.referral_ended:
+        return Kind.referral_ended
     return _KINDS[happening.sort].get(happening.cause)
 
 
@@ -131,20 +136,28 @@ def _reminder(happening: Happening, now: datetime) -> Planned | None:
 
 def _useless_after(kind: Kind, happening: Happening, now: datetime) -> datetime:
     by_kind = {Kind.seat_offered: happening.offered_until, Kind.registration_confirm: happening.confirm_until}
-    if kind in {Kind.run_cancelled, Kind.meeting_cancelled}:
+    if kind in {Kind.run_cancelled, Kind.meeting_cancelled, Kind.referral_ended}:
         return now + USEFUL_WITHOUT_DATES
     return by_kind.get(kind) or _still_ahead(happening.ends, now) or now + USEFUL_WITHOUT_DATES
 
 
 def _facts(kind: Kind, happening: Happening, now: datetime) -> Facts:
-    links = tuple((purpose, _link_until(purpose, happening, now)) for purpose in _OWN_LINKS.get(kind, ()))
+    links = tuple((purpose, _link_until(purpose, happening, now)) for purpose in _links_of(kind, happening))
     return Facts(
         place_in_queue=happening.place_in_queue if kind is Kind.waiting else None,
         offered_until=happening.offered_until,
         reason=happening.reason,
         links=tuple((purpose, until) for purpose, until in links if until > now),
         seated=happening.state in _SEATED,
+        referred_by=happening.referred_by,
+        referred_with=happening.referred_with,
     )
+
+
+def _links_of(kind: Kind, happening: Happening) -> tuple[Purpose, ...]:
+    if happening.referred_by is not None and kind is Kind.offer_expired:
+        return ()  # what came with a referral is deleted with its end: there is nobody left who could ask again
+    return _OWN_LINKS.get(kind, ())
 
 
 def _link_until(purpose: Purpose, happening: Happening, now: datetime) -> datetime:

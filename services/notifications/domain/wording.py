@@ -57,6 +57,22 @@ _HEADLINES: Mapping[Kind, str] = {
     Kind.meeting_cancelled: "The meeting is cancelled",
     Kind.reminder: "Reminder",
     Kind.registration_confirm: "Please confirm your registration",
+    Kind.referral_ended: "The referral has ended",
+}
+
+_FIELDS: Mapping[str, str] = {
+    "name": "your name",
+    "mail": "your mail address",
+    "phone": "your phone number",
+    "language": "your language",
+    "skills": "your language levels",
+    "schooling": "your schooling",
+    "profession": "your profession",
+    "goal": "your goal",
+    "availability": "when you have time",
+    "childcare": "whether you need childcare",
+    "mobility": "how you get around",
+    "languages": "the languages that you speak",
 }
 
 _ACTIONS: Mapping[Purpose, str] = {
@@ -75,7 +91,7 @@ def block(texts: Texts, letter: Letter) -> Block:
         texts=texts,
         headline=texts.say(_HEADLINES[letter.kind]),
         greeting=texts.say("Hello {name},", name=letter.name) if letter.name.strip() else texts.say("Hello,"),
-        sentences=tuple(_SPEECHES[letter.kind](texts, letter)),
+        sentences=(*_SPEECHES[letter.kind](texts, letter), *_referred(texts, letter)),
         facts=_facts(texts, letter),
         actions=actions,
         notes=(texts.say("The link opens a page. Please press the button on that page."),) if actions else (),
@@ -156,6 +172,31 @@ def _reason(texts: Texts, letter: Letter) -> list[str]:
     return [texts.say("Reason: {reason}", reason=letter.reason)] if letter.reason else []
 
 
+def _referral_ended(texts: Texts, letter: Letter) -> list[str]:
+    by = letter.referral.by if letter.referral else ""
+    return [
+        texts.say("{institution} has referred you to this course. That has ended.", institution=by),
+        texts.say("You do not have a place in this course now."),
+    ]
+
+
+def _referred(texts: Texts, letter: Letter) -> list[str]:
+    """Say who told what about the reader, and how it is deleted; or that it is."""
+    if letter.referral is None:
+        return []
+    if letter.kind not in (Kind.seat_offered, Kind.waiting):
+        return [texts.say("We delete what we were told about you.")] if letter.kind in _ENDS else []
+    told = ", ".join(texts.say(_FIELDS[name]) for name in letter.referral.fields)
+    return [
+        texts.say(
+            "{institution} has referred you to this course. You have agreed to that.", institution=letter.referral.by
+        ),
+        texts.say("This is what we were told about you: {fields}.", fields=told),
+        texts.say("You do not want this? Say no with the link below. Then we delete what we were told about you."),
+        texts.say("You can also ask us at any time to delete it."),
+    ]
+
+
 def _reminder(texts: Texts, letter: Letter) -> list[str]:
     first = _either(texts, letter, "Your course starts soon.", "Your meeting is soon.")
     return [first, texts.say("Please come on time.")]
@@ -189,7 +230,10 @@ _SPEECHES: Mapping[Kind, _Speech] = {
     Kind.meeting_cancelled: _cancelled,
     Kind.reminder: _reminder,
     Kind.registration_confirm: _registration_confirm,
+    Kind.referral_ended: _referral_ended,
 }
+
+_ENDS = frozenset({Kind.referral_ended, Kind.offer_expired, Kind.run_cancelled})
 
 
 def _facts(texts: Texts, letter: Letter) -> tuple[Fact, ...]:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from services.notifications.domain.checking import Contact
 from services.notifications.domain.delivery import Delivery
-from services.notifications.domain.letter import Letter
+from services.notifications.domain.letter import Letter, Referral
 from services.notifications.domain.rendering import render
 from services.notifications.store import Store
 from shared.kit.work import Work
@@ -41,8 +41,14 @@ async def written(delivery: Delivery, contact: Contact, sender: Sender, work: Wo
         sender_address=sender.mail_from,
         written_at=work.now,
         seated=delivery.facts.seated,
+        referral=await _referral(delivery, work),
     )
     return render(letter).mime
+
+
+async def _referral(delivery: Delivery, work: Work[Store]) -> Referral | None:
+    by = delivery.facts.referred_by
+    return None if by is None else Referral(await work.store.institution_name(by), delivery.facts.referred_with)
 
 
 def _links(delivery: Delivery, contact: Contact, pages_of: str, work: Work[Store]) -> dict[str, str]:

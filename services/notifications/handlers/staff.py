@@ -3,6 +3,7 @@
 from services.notifications.domain.delivery import BY_HAND, Delivery, release
 from services.notifications.domain.retry import Pause
 from services.notifications.store import Store
+from shared.kit import matching
 from shared.kit.errors import Conflict, NotFound
 from shared.kit.work import Work
 
@@ -12,6 +13,7 @@ async def try_again(institution: str, id: str, work: Work[Store]) -> Delivery:
     found = await work.store.deliveries.delivery(id, institution, lock=True)
     if found is None:
         raise NotFound("there is no such delivery")
+    matching.matched(found)
     if found.state not in BY_HAND:
         states = ", ".join(sorted(state.value for state in BY_HAND))
         raise Conflict(f"the mail is {found.state}; only {states} are tried again", code="not_to_be_retried")

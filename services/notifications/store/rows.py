@@ -66,6 +66,8 @@ def facts_row(facts: Facts) -> dict[str, Any]:
         "reason": facts.reason,
         "links": [[purpose, _word(until)] for purpose, until in facts.links],
         "seated": facts.seated,
+        "referred_by": facts.referred_by,
+        "referred_with": list(facts.referred_with),
     }
 
 
@@ -77,6 +79,8 @@ def facts_of(row: dict[str, Any]) -> Facts:
         reason=row.get("reason"),
         links=tuple((purpose, datetime.fromisoformat(until)) for purpose, until in row.get("links", ())),
         seated=row.get("seated", True),
+        referred_by=row.get("referred_by"),
+        referred_with=tuple(row.get("referred_with", ())),
     )
 
 

@@ -1,4 +1,4 @@
-"""The store of notifications: contacts, places, pictures, suppressed addresses, pauses; deliveries are beside it."""
+"""The store of notifications: contacts, places, pictures, suppressed addresses, pauses; all else is beside it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +10,10 @@ from services.notifications.domain.checking import Contact
 from services.notifications.domain.delivery import OPEN, State
 from services.notifications.domain.occasions import Picture
 from services.notifications.store.deliveries import Deliveries
+from services.notifications.store.pushes import Pushes
 from services.notifications.store.rows import contact_of, picture_of, picture_row
 from services.notifications.store.tables import attempt, contact, delivery, pause, picture, subject, suppression
+from services.notifications.store.webhooks import Webhooks
 from shared.kit import tables as kit
 from shared.kit.database import insert, upsert
 
@@ -22,6 +24,8 @@ class Store:
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self.deliveries = Deliveries(connection)
+        self.webhooks = Webhooks(connection)
+        self.pushes = Pushes(connection)
 
     async def contact(self, institution: str, participant_id: str) -> Contact | None:
         """Load how a participant is reached."""
@@ -30,6 +34,11 @@ class Store:
         )
         row = (await self.connection.execute(query)).first()
         return None if row is None else contact_of(row)
+
+    async def leaving(self) -> list[Contact]:
+        """Load those who are forgotten when their last mails have left."""
+        query = sa.select(contact).where(contact.c.forget_at.is_not(None)).order_by(contact.c.forget_at).limit(200)
+        return [contact_of(row) for row in await self.connection.execute(query)]
 
     async def keep_contact(self, known: Contact) -> None:
         """Keep a contact unless a newer one, or its erasure, is there."""

@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 
 from services.courses.api import router
 from tests.integration.courses.courses_house import OTHER, OWNER, House
+from tests.integration.courses.referral_network import referred
 
 ROUTES = [
     (method, route.path) for route in router.routes if isinstance(route, APIRoute) for method in route.methods or ()
@@ -19,8 +20,11 @@ async def _ids(house: House) -> dict[str, str]:
     run_id = await house.run()
     participant = await house.person(obliged=True)
     asked = await house.ask(run_id, participant)
+    await house.patch(f"participants/{participant}", {"contact_consent": True, "mail": "ada@example.org"})
     file = await house.get(f"participants/{participant}")
+    referral = await referred(house, participant)
     return {
+        "referral_id": referral["referral_id"],
         "run_id": run_id,
         "participant_id": participant,
         "enrolment_id": asked["enrolment_id"],

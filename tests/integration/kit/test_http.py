@@ -14,9 +14,10 @@ from pydantic import SecretStr
 
 from shared.contract.envelope import MessageRefused
 from shared.kit import http, migrate, tables
+from shared.kit.admission import BODY_LIMIT
 from shared.kit.errors import Conflict, Transient
 from shared.kit.hears import Hears
-from shared.kit.http import BODY_LIMIT, OfficeKey, ReadKey, WriteKey, application
+from shared.kit.http import OfficeKey, ReadKey, WriteKey, application
 from shared.kit.node import Node, build, node_key
 from shared.kit.settings import Settings
 from tests.integration.kit.sample import OWN, SERVICE, api_key, metadata

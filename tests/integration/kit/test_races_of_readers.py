@@ -89,10 +89,10 @@ async def test_two_copies_that_load_a_snapshot_at_once_load_it_once(sample: Samp
     assert await _cursor(sample, PUB) == Position(1, 6)
 
 
-async def test_a_snapshot_that_breaks_off_leaves_nothing_behind(
+async def test_a_snapshot_that_breaks_off_goes_on_behind_what_is_kept(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it and the cursor are kept together: the next attempt doubles nothing."""
+    """Each page and the cursor are kept together: the next attempt doubles nothing and misses nothing."""
     monkeypatch.setattr(reader, "PAGE", 2)
     await _publish(sample, *(institution(f"i{n}-x", 1) for n in range(6)))
     broken = {"on": True}
@@ -105,10 +105,46 @@ async def test_a_snapshot_that_breaks_off_leaves_nothing_behind(
     stream = sample.reader(PUB, keeps_all(breaks))
     with pytest.raises(Transient):
         await stream.catch_up()
-    assert await sample.heard() == []
+    assert (len(await sample.heard()), await _cursor(sample, PUB)) == (4, Position(1, 4))
     broken["on"] = False
     await stream.catch_up()
-    assert len(await sample.heard()) == 6
+    assert sorted(await sample.heard()) == [(f"i{n}-x", 1) for n in range(6)]
+
+
+async def test_a_message_that_ends_the_process_is_found_in_a_snapshot_too(sample: Sample) -> None:
+    """It is parked after three attempts, and all others are kept."""
+    await _publish(sample, *(institution(f"i{n}-x", 1) for n in range(3)))
+
+    async def ends(message: members.InstitutionChanged, work: Work[SampleStore]) -> None:
+        if message.picture.slug == "i1-x":
+            raise asyncio.CancelledError
+        await work.store.keep(message)
+
+    died = 0
+    for _ in range(9):
+        try:
+            await sample.reader(PUB, keeps_all(ends)).catch_up()
+        except asyncio.CancelledError:
+            died += 1
+    assert (died, await sample.parked()) == (3, [("i1-x", "never_ends", "parked")])
+    assert sorted(await sample.heard()) == [("i0-x", 1), ("i2-x", 1)]
+
+
+async def test_a_redis_wiped_while_a_snapshot_is_read_makes_no_false_place(sample: Sample) -> None:
+    """The end was noted before, the state came after: to stand at that end would be to miss everything."""
+    await _publish(sample, *(institution(f"i{n}-x", 1) for n in range(3)))
+    streams = sample.streams = _Watched(sample)
+    await sample.relay().check()
+
+    async def the_disk_is_lost() -> None:
+        streams.wipe()
+
+    streams.between = the_disk_is_lost
+    with pytest.raises(Transient):
+        await sample.reader(PUB).catch_up()
+    await sample.relay().check()
+    await sample.reader(PUB).catch_up()
+    assert sorted(await sample.heard()) == [(f"i{n}-x", 1) for n in range(3)]
 
 
 async def test_a_snapshot_behind_a_gap_repeats_nothing(sample: Sample) -> None:

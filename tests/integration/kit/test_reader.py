@@ -190,6 +190,53 @@ async def test_a_message_that_ends_the_process_is_parked_after_three_attempts(sa
     assert await sample.parked() == [("key_00000004", "never_ends", "parked")]
 
 
+async def test_a_message_that_ends_the_process_behind_others_is_parked_as_well(sample: Sample) -> None:
+    """The attempt at a batch is counted with the commit of the one before."""
+    entries = await _entries(sample, *(api_key(n, 1) for n in range(1, 8)))
+    deaths = 0
+
+    class Killed(BaseException):
+        pass
+
+    async def dies(message: members.KeyIssued, work: Work[SampleStore]) -> None:
+        nonlocal deaths
+        if message.key_id == "key_00000006":
+            deaths += 1
+            raise Killed
+        await work.store.keep(message)
+
+    for _ in range(10):
+        stream = sample.reader(OWN, keeps_all(dies))
+        try:
+            for start in (0, 3, 5):
+                await stream.take(entries[start : start + 3])
+        except Killed:
+            continue
+        break
+    assert deaths == 3
+    assert [key for key, _ in await sample.heard()] == [f"key_{n:08d}" for n in (1, 2, 3, 4, 5, 7)]
+    assert await sample.parked() == [("key_00000006", "never_ends", "parked")]
+
+
+async def test_a_reader_that_left_leaves_nothing_to_be_careful_about(sample: Sample) -> None:
+    """The attempt that was counted in advance is taken back; after a kill it stands, and each message goes alone."""
+    entries = await _entries(sample, *(api_key(n, 1) for n in range(1, 8)))
+    batches: list[int] = []
+    hears = Hears()
+
+    @hears.newest(members.KeyIssued)
+    async def keep(messages: list[members.KeyIssued], work: Work[SampleStore]) -> None:
+        batches.append(len(messages))
+
+    stream = sample.reader(OWN, hears)
+    await stream.take(entries[:3])
+    async with sample.database.transaction() as connection:
+        await stream.leave(connection)
+    await sample.reader(OWN, hears).take(entries[:5])
+    await sample.reader(OWN, hears).take(entries)
+    assert batches == [3, 2, 1, 1]
+
+
 async def test_a_handler_that_hangs_is_parked_and_the_others_go_on(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:

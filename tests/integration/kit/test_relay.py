@@ -148,15 +148,15 @@ async def test_another_writers_entry_stops_the_stream(sample: Sample) -> None:
     assert await sample.streams.read(PUB, Position(0, 0), 9) == [foreign]
 
 
-async def test_a_stream_that_is_ahead_of_our_log_stops(sample: Sample) -> None:
-    """After an old backup of SQL the relay does not write a second history."""
+async def test_a_strangers_entry_behind_our_log_stops_the_stream(sample: Sample) -> None:
+    """What our chain of hashes does not lead to is nobody's backup: the relay writes no second history."""
     await sample.tell(institution(version=1))
     await _publish_all(sample)
     await sample.streams.append(PUB, Position(1, 1), [Entry(Position(1, 2), b"{}", b"x" * 32)], {})
     relay = sample.relay()
     assert await sample.lease.hold()
     await relay.check()
-    assert "backup" in relay.stopped[PUB]
+    assert "does not continue our log" in relay.stopped[PUB]
 
 
 async def test_a_lost_reply_doubles_nothing(sample: Sample) -> None:

@@ -1,6 +1,7 @@
 """Streams in memory and on Redis obey the same rules: one suite, run on both."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -75,11 +76,33 @@ async def test_the_state_holds_the_newest_of_each_key(streams: Streams) -> None:
     assert (await streams.state(NAME), await streams.state_size(NAME)) == ({"a": three, "b": two, "c": one}, 3)
 
 
+async def test_a_state_that_comes_late_puts_nothing_back(streams: Streams) -> None:
+    """A request that was given up may still arrive: what it holds is older than what is there."""
+    old, new = _entries(9, 10)
+    await streams.keep_state(NAME, {"a": new, "b": old})
+    await streams.keep_state(NAME, {"a": old, "b": old, "c": old})
+    assert await streams.state(NAME) == {"a": new, "b": old, "c": old}
+    later = Entry(Position(2, 1), b"later", bytes(32))
+    await streams.keep_state(NAME, {"a": later})
+    await streams.keep_state(NAME, {"a": new})
+    assert (await streams.state(NAME))["a"] == later
+
+
 async def test_a_large_state_comes_whole(streams: Streams) -> None:
     """More keys than one answer of the server holds."""
     [entry] = _entries(1, 1)
     await streams.keep_state(NAME, {f"run_{n:08d}": entry for n in range(3000)})
-    assert len(await streams.state(NAME)) == 3000
+    assert len(await streams.state(NAME)) == len(await streams.state_index(NAME)) == 3000
+
+
+async def test_a_state_can_be_put_in_order_without_its_payloads(streams: Streams) -> None:
+    """Position and hash are exact, whatever bytes they have; some keys come whole, those that are not there not."""
+    [one], spaces = _entries(1, 1), Entry(Position(12, 345), b" ", b" " * 32)
+    assert (await streams.state_index(NAME), await streams.state_of(NAME, ["a"])) == ({}, {})
+    await streams.keep_state(NAME, {"a": one, "b": spaces})
+    assert await streams.state_index(NAME) == {"a": replace(one, payload=b""), "b": replace(spaces, payload=b"")}
+    assert await streams.state_of(NAME, ["b", "x"]) == {"b": spaces}
+    assert await streams.state_of(NAME, []) == {}
 
 
 async def test_a_gap_in_the_positions_is_kept_as_it_is(streams: Streams) -> None:
@@ -95,3 +118,12 @@ async def test_the_heartbeat_is_the_last_one(streams: Streams) -> None:
     newest = Heartbeat(Position(2, 9), 3, "cd", "2026-11-22T11:00:00+00:00")
     await streams.beat(NAME, newest)
     assert await streams.heartbeat(NAME) == newest
+
+
+async def test_single_entries_are_taken_out_and_the_end_stays(streams: Streams) -> None:
+    """What is removed is a gap; the next entry still has to follow the last one, also where that is gone."""
+    await streams.append(NAME, START, _entries(1, 4), {})
+    await streams.remove(NAME, [Position(1, 2), Position(1, 4)])
+    assert await streams.read(NAME, START, 9) == [_entries(1, 1)[0], _entries(3, 3)[0]]
+    assert await streams.heads([NAME]) == [Position(1, 4)]
+    assert await streams.append(NAME, Position(1, 4), _entries(5, 5), {}) == Position(1, 5)

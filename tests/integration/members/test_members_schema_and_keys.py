@@ -11,7 +11,12 @@ from services.members.app import service
 from shared.kit import migrate
 from tests.integration.members.members_house import OFFICE, OTHER, OWNER, House
 
-FOR_ALL = {("GET", "/institutions"), ("GET", "/institutions/{slug}"), ("GET", "/projects")}
+FOR_ALL = {
+    ("GET", "/institutions"),
+    ("GET", "/institutions/{slug}"),
+    ("GET", "/projects"),
+    ("GET", "/projects/{project_id}"),
+}
 
 
 def _routes(of: APIRouter) -> Iterable[tuple[str, str]]:
@@ -32,8 +37,8 @@ async def test_the_migrated_schema_is_what_the_tables_say(house: House) -> None:
 
 
 def test_there_are_routes_to_walk() -> None:
-    """Six routes of institutions, six of the office."""
-    assert (len(OWN), len(OF_THE_OFFICE)) == (6, 6)
+    """Eight routes of institutions, six of the office."""
+    assert (len(OWN), len(OF_THE_OFFICE)) == (8, 6)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -54,6 +59,6 @@ async def test_a_project_of_another_institution_is_not_found_by_its_id(house: Ho
     body = {"title": "Wir leben in Hannover", "field_of_action": "Dialog und Begegnung", "starts_on": "2027-01-01"}
     project = (await house.api.post(f"/institutions/{OWNER}/projects", json=body)).json()
     theirs = {"Authorization": f"Bearer {OTHER}"}
-    for method, rest in (("PATCH", ""), ("POST", "/start"), ("POST", "/end")):
+    for method, rest in (("GET", ""), ("PATCH", ""), ("POST", "/start"), ("POST", "/end")):
         url = f"/institutions/{OTHER}/projects/{project['project_id']}{rest}"
         assert (await house.api.request(method, url, json={}, headers=theirs)).status_code == 404

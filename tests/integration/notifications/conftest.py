@@ -1,10 +1,13 @@
 """A notifications service without a process: messages in by hand, mails out by real SMTP, a clock that is moved."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -29,11 +32,14 @@ from shared.kit import migrate
 from shared.kit import tables as kit
 from shared.kit.clock import Ids
 from shared.kit.database import Database
+from shared.kit.http import application
+from shared.kit.node import build
 from shared.kit.work import Works
 
 NOW = datetime(2026, 11, 18, 8, tzinfo=UTC)
 START = datetime(2026, 12, 1, 8, tzinfo=UTC)
 HOUSE = "vhs-hannover"
+KEYS = {"ours": HOUSE, "theirs": "vnb"}
 
 
 class MovedClock:
@@ -197,3 +203,25 @@ async def notified(database_url: str, smtp_catcher: Catcher) -> AsyncIterator[No
         await connection.execute(sa.insert(kit.institution).values(row))
     yield Notified(database, smtp_catcher)
     await database.close()
+
+
+@asynccontextmanager
+async def staff_of(database: Database, settings: Settings, clock: MovedClock) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client with the institution's own key, `ours`; `theirs` is that of another institution."""
+    settings.database = database.url
+    node = build(service, settings)
+    node.works.clock = clock
+    async with database.transaction() as connection:
+        vnb = {"slug": "vnb", "name": "VNB", "state": "active", "version": 1}
+        await connection.execute(sa.insert(kit.institution).values(vnb))
+        for number, (secret, institution) in enumerate(KEYS.items()):
+            row = {"key_id": f"key_0000000{number}", "institution": institution, "scopes": ["read", "write"]}
+            hashed = sha256(secret.encode()).hexdigest()
+            await connection.execute(sa.insert(kit.api_key).values(**row, sha256=hashed, revoked=False, version=1))
+    transport = httpx.ASGITransport(application(node))
+    headers = {"Authorization": "Bearer ours"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+        yield client
+    await node.http.aclose()
+    await node.redis.aclose()
+    await node.database.close()

@@ -2,45 +2,24 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from hashlib import sha256
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
 from services.notifications.app import service
 from services.notifications.domain.delivery import State
 from shared.embedded.smtp_script import Reply
 from shared.kit import migrate
-from shared.kit import tables as kit
-from shared.kit.http import application
-from shared.kit.node import build
-from tests.integration.notifications.conftest import HOUSE, NOW, Notified, contact, given
+from tests.integration.notifications.conftest import HOUSE, NOW, Notified, contact, given, staff_of
 
 PAGE = f"/institutions/{HOUSE}/deliveries"
-KEYS = {"ours": HOUSE, "theirs": "vnb"}
 
 
 @pytest.fixture
 async def staff(notified: Notified) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client with the institution's own key."""
-    notified.settings.database = notified.database.url
-    node = build(service, notified.settings)
-    node.works.clock = notified.clock
-    async with notified.database.transaction() as connection:
-        vnb = {"slug": "vnb", "name": "VNB", "state": "active", "version": 1}
-        await connection.execute(sa.insert(kit.institution).values(vnb))
-        for number, (secret, institution) in enumerate(KEYS.items()):
-            row = {"key_id": f"key_0000000{number}", "institution": institution, "scopes": ["read", "write"]}
-            hashed = sha256(secret.encode()).hexdigest()
-            await connection.execute(sa.insert(kit.api_key).values(**row, sha256=hashed, revoked=False, version=1))
-    transport = httpx.ASGITransport(application(node))
-    headers = {"Authorization": "Bearer ours"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+    async with staff_of(notified.database, notified.settings, notified.clock) as client:
         yield client
-    await node.http.aclose()
-    await node.redis.aclose()
-    await node.database.close()
 
 
 async def test_staff_see_what_became_of_a_mail(notified: Notified, staff: httpx.AsyncClient) -> None:
@@ -134,3 +113,24 @@ async def test_what_was_sent_or_is_too_old_is_not_tried_again(notified: Notified
 async def test_the_schema_is_what_the_code_believes_in(notified: Notified) -> None:
     """A migrated database and the tables in the code are the same."""
     assert await migrate.differences(service, notified.database) == []
+
+
+async def test_a_mail_is_tried_again_in_the_state_that_was_seen(notified: Notified, staff: httpx.AsyncClient) -> None:
+    """Two people look at a mail that could not be delivered: the second one is told that it has moved on."""
+    notified.catcher.script = lambda moment: Reply(550, "5.1.1 unknown") if moment.phase == "rcpt" else None
+    await notified.hear(contact(), given())
+    await notified.send()
+    url = f"{PAGE}/{(await notified.one('enrolled')).id}"
+    seen = await staff.get(url)
+    again = await staff.get(url, headers={"If-None-Match": seen.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "private, no-cache")
+    tag = {"If-Match": seen.headers["etag"]}
+    answers = [await staff.post(f"{url}/retry", headers=tag) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 412]
+    assert (await staff.post(f"{url}/retry")).status_code == 409
+
+
+async def test_there_is_no_public_state_to_follow(staff: httpx.AsyncClient) -> None:
+    """What a service tells its own institution alone is in no feed."""
+    for path in ("/changes", "/changes/live"):
+        assert (await staff.get(path)).status_code == 404

@@ -35,7 +35,7 @@ async def _refused_mail(url: str, catcher: Catcher) -> str:
 def refused(database_url: str, smtp_catcher: Catcher, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the id of a mail that was refused, in the database that the command finds."""
     monkeypatch.setenv("ALBUM_DATABASE", database_url)
-    monkeypatch.setattr(commands, "services", lambda: {"notifications": service})
+    monkeypatch.setattr(commands.mail, "services", lambda: {"notifications": service})
     return asyncio.run(_refused_mail(database_url, smtp_catcher))
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from shared.contract import courses, members
+from shared.contract import courses, members, referrals
+from shared.contract.streams import parse_stream
+from shared.contract.words import Audience
 from shared.kit.hears import Hears
 
 
@@ -61,3 +63,22 @@ def test_two_handlers_of_one_message_must_agree_on_how_they_take_it() -> None:
     other.each(members.InstitutionChanged)(_nothing)
     with pytest.raises(ValueError, match="one by one"):
         one.and_also(other)
+
+
+def test_boxes_are_read_of_the_hosted_and_from_everybody_else() -> None:
+    """Nobody reads a box of an institution that lives elsewhere, and nobody writes to themselves."""
+    hears = Hears()
+    hears.each(referrals.ReferralAsked)(_nothing)
+    assert hears.streams(["awo", "vhs", "adv"], "office", lambda slug: slug == "awo") == {
+        "album:1:box:{awo}:vhs",
+        "album:1:box:{awo}:adv",
+    }
+
+
+def test_a_box_is_named_by_its_addressee_and_belongs_to_who_writes_it() -> None:
+    """The name read back gives both, and the service that answers for the log."""
+    name = parse_stream("album:1:box:{awo}:vhs-nord")
+    assert (name.institution, name.speaker, name.service) == ("awo", "vhs-nord", "courses")
+    assert (str(name), name.audience) == ("album:1:box:{awo}:vhs-nord", Audience.SEALED)
+    own = parse_stream("album:1:own:{awo}:courses")
+    assert (own.speaker, own.sender) == ("awo", None)

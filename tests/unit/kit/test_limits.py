@@ -18,7 +18,7 @@ class Hand:
 def test_a_full_bucket_gives_its_burst_and_then_fills_with_time() -> None:
     """Ten at once, the eleventh waits, and a second later five more."""
     clock = Hand()
-    limits = Limits(5, 10, clock)
+    limits = Limits(5, 10, clock=clock)
     for _ in range(10):
         limits.take("a")
     with pytest.raises(TooMany) as refused:
@@ -33,7 +33,7 @@ def test_a_full_bucket_gives_its_burst_and_then_fills_with_time() -> None:
 
 def test_one_key_takes_nothing_from_another() -> None:
     """The neighbour of a flood is not limited."""
-    limits = Limits(1, 1, Hand())
+    limits = Limits(1, 1, clock=Hand())
     limits.take("flood")
     with pytest.raises(TooMany):
         limits.take("flood")
@@ -43,7 +43,7 @@ def test_one_key_takes_nothing_from_another() -> None:
 def test_a_batch_above_the_burst_is_taken_when_the_bucket_is_full_and_paid_off() -> None:
     """It could never be sent otherwise; the next request waits for all of it."""
     clock = Hand()
-    limits = Limits(10, 20, clock)
+    limits = Limits(10, 20, clock=clock)
     limits.take("a", 100)
     with pytest.raises(TooMany) as refused:
         limits.take("a")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.notifications.domain import rendering
 from services.notifications.domain.calendar import parameter
-from services.notifications.domain.letter import Appointment, Kind, Letter, Occasion
+from services.notifications.domain.letter import Appointment, Kind, Letter, Occasion, Referral
 from services.notifications.domain.rendering import Rendered, lint, render
 
 NOW = datetime(2026, 11, 18, 8, tzinfo=UTC)
@@ -49,6 +49,7 @@ def _letter(kind: Kind, language: str = "ar", sort: Literal["run", "meeting"] = 
         offered_until=NOW + timedelta(hours=48),
         reason="Die Lehrerin ist krank.",
         links={purpose: f"https://album.example/l/{purpose}.sig" for purpose in LINKS.get(kind, ())},
+        referral=Referral("kargah", ("name", "mail")) if kind is Kind.referral_ended else None,
         sender_name="VHS Hannover über ALBuM",
         sender_address="post@album.example",
         written_at=NOW,

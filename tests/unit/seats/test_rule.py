@@ -33,6 +33,18 @@ def test_nobody_passes_those_who_wait() -> None:
     assert (change.place.state, change.seats.waiting) == (PlaceState.WAITING, 2)
 
 
+def test_a_seat_is_held_for_who_has_not_asked_themselves() -> None:
+    """It is theirs to take until the deadline; nobody who waits is passed, and a full occasion gives a turn."""
+    held = rule.hold(Seats(limit=2, taken=1), _place(), NOW, DAYS)
+    assert (held.place.state, held.place.offered_until) == (PlaceState.OFFERED, NOW + DAYS)
+    assert (held.seats.held, held.seats.taken, held.seats.waiting, held.cause) == (1, 1, 0, SeatCause.OFFERED)
+    for seats in (Seats(limit=2, taken=1, waiting=1), Seats(limit=1, taken=1)):
+        turn = rule.hold(seats, _place(), NOW, DAYS)
+        assert (turn.place.state, turn.seats.waiting) == (PlaceState.WAITING, seats.waiting + 1)
+    with pytest.raises(SeatRefused):
+        rule.hold(Seats(limit=2, open=False), _place(), NOW, DAYS)
+
+
 def test_a_held_seat_is_not_free() -> None:
     """An offered seat counts as much as a taken one."""
     assert rule.ask(Seats(limit=2, taken=1, held=1), _place()).place.state is PlaceState.WAITING

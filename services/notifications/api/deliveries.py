@@ -1,10 +1,10 @@
-"""Requests in: what became of the mails, for the staff of an institution."""
+"""What became of the mails, for the staff of an institution."""
 
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from services.notifications.domain.addresses import masked
 from services.notifications.domain.attempts import Attempt
@@ -12,8 +12,10 @@ from services.notifications.domain.delivery import Class, Delivery, State
 from services.notifications.domain.letter import Kind
 from services.notifications.handlers.staff import try_again
 from shared.contract.words import Slug
+from shared.kit.bodies import Moment
 from shared.kit.errors import NotFound
 from shared.kit.http import ReadKey, WriteKey, node_of
+from shared.kit.matching import TAGGED, tag_of
 
 router = APIRouter(prefix="/institutions/{institution}/deliveries", tags=["deliveries"])
 
@@ -71,7 +73,7 @@ async def list_deliveries(
     key: ReadKey,
     state: State | None = None,
     kind: Kind | None = None,
-    since: AwareDatetime | None = None,
+    since: Moment | None = None,
     after: Annotated[
         str, Query(pattern=r"^(dlv_[0-9a-z]{26})?$", description="Where the page before ended: its `next`")
     ] = "",
@@ -86,14 +88,17 @@ async def list_deliveries(
     return DeliveryPage(items=shown, next=shown[-1].delivery_id if len(page) > limit else None)
 
 
-@router.get("/{delivery_id}")
-async def show_delivery(institution: Slug, delivery_id: DeliveryId, request: Request, key: ReadKey) -> DeliveryDetails:
-    """Show a mail with its attempts."""
+@router.get("/{delivery_id}", responses=TAGGED)
+async def show_delivery(
+    institution: Slug, delivery_id: DeliveryId, request: Request, response: Response, key: ReadKey
+) -> DeliveryDetails:
+    """Show a mail with its attempts; its ETag may come back as `If-Match` with a change."""
     async with node_of(request).works.looking() as store:
         found = await store.deliveries.delivery(delivery_id, institution)
         attempts = await store.deliveries.attempts(delivery_id) if found else []
     if found is None:
         raise NotFound("there is no such delivery")
+    response.headers["ETag"] = tag_of(found)
     return _details(found, attempts)
 
 

@@ -1,24 +1,21 @@
-"""What is due in notifications: sending, queueing, judging dead attempts, forgetting."""
+"""Sending mails: claims them, hands them over, keeps the answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import count
 from random import Random, SystemRandom
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import structlog
 
 from services.notifications.domain.retry import RULES, Failure
 from services.notifications.handlers import sending
-from services.notifications.handlers.keeping import keep_house
-from services.notifications.handlers.queueing import queue_due
 from services.notifications.handlers.sending import Claimed
 from services.notifications.handlers.smtp import PATIENCE_FOR_ALL, Line, Server
 from services.notifications.store import Store
 from shared.kit.applying import is_transient
 from shared.kit.clock import full_jitter
-from shared.kit.node import Node, Timer
+from shared.kit.node import Node
 from shared.kit.work import Works
 
 log = structlog.get_logger()
@@ -93,7 +90,7 @@ class Post:
                 claimed = await self._claimed() if number < self._room() else None
                 while claimed is not None:
                     claimed = await self._deliver(claimed, line, number)
-                await _either(self._stopping, IDLE_SECONDS)
+                await either(self._stopping, IDLE_SECONDS)
         finally:
             await line.close()
 
@@ -134,7 +131,8 @@ class Post:
         return self._allowed
 
 
-async def _either(stopping: asyncio.Event, seconds: float) -> None:
+async def either(stopping: asyncio.Event, seconds: float) -> None:
+    """Wait for a while, or until it is time to stop."""
     try:
         async with asyncio.timeout(seconds):
             await stopping.wait()
@@ -146,19 +144,3 @@ async def send(node: Node[Store]) -> None:
     """Send what is due, as long as the service runs."""
     settings = cast("MailSettings", node.settings)
     await Post(node.works, settings, node.settings.holder_of(node.service.name), SystemRandom()).run()
-
-
-def _in_one_work(do: Callable[..., Awaitable[Any]]) -> Callable[[Node[Store]], Awaitable[None]]:
-    async def turn(node: Node[Store]) -> None:
-        async with node.works() as work:
-            await do(work)
-
-    return turn
-
-
-TIMERS = (
-    Timer("send", timedelta(0), send),
-    Timer("queue_due", timedelta(seconds=1), _in_one_work(queue_due)),
-    Timer("recover", timedelta(seconds=2), _in_one_work(sending.recover)),
-    Timer("keep_house", timedelta(hours=1), _in_one_work(keep_house)),
-)

@@ -1,4 +1,4 @@
-"""An operator's hand: why a mail is where it is, and which mails are in which state."""
+"""Mails: why one is where it is, and which are in which state."""
 
 import json
 from dataclasses import asdict
@@ -17,15 +17,13 @@ from services.notifications.store import Store
 from shared.kit.command import AsJson, on_database, services
 from shared.kit.database import Database
 
-app = typer.Typer()
-mail = typer.Typer(no_args_is_help=True, help="Mails to participants: where they stand and why.")
-app.add_typer(mail, name="mail")
+app = typer.Typer(no_args_is_help=True, help="Mails to participants: where they stand and why.")
 console = Console()
 
 _SHOWN = ("id", "institution", "kind", "state", "reason", "participant_id", "attempts", "changed_at")
 
 
-@mail.command("why")
+@app.command("why")
 def why(delivery_id: str, as_json: AsJson = False) -> None:
     """Tell in words what became of a mail."""
 
@@ -46,7 +44,7 @@ def why(delivery_id: str, as_json: AsJson = False) -> None:
         typer.echo("\n".join(explained(delivery, attempts)))
 
 
-@mail.command("list")
+@app.command("list")
 def list_mails(
     state: Annotated[State | None, typer.Option(help="Only mails in this state.")] = None,
     institution: Annotated[str | None, typer.Option(help="Only mails of this institution.")] = None,

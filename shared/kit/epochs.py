@@ -1,0 +1,202 @@
+"""Epochs: a restored backup is noticed before it publishes; what it lost comes back, then a new epoch begins."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.contract.catalogue import find
+from shared.contract.envelope import Message, MessageRefused, open_envelope, open_message
+from shared.kit import inbox, outbox
+from shared.kit.clock import Clock
+from shared.kit.database import Database
+from shared.kit.errors import Transient
+from shared.kit.inbox import Takes
+from shared.kit.lease import Lease
+from shared.kit.streams import GENESIS, START, Entry, Position, Streams, chain
+from shared.kit.witness import Head, StreamsWitness, Witness
+from shared.kit.work import Work, Works
+
+log = structlog.get_logger()
+
+# A node whose line is cut goes on alone; this is how long it first hopes to hear whether it was restored.
+PATIENCE = timedelta(seconds=20)
+PAGE = 500
+
+
+class NotOurs(Exception):  # noqa: N818 - a finding, told to the operator
+    """A stream of ours holds what our chain of hashes does not lead to: somebody else writes it."""
+
+
+Recover = Callable[[AsyncConnection, list[Entry]], Awaitable[None]]
+
+
+async def recover_nothing(connection: AsyncConnection, entries: list[Entry]) -> None:
+    """Stand for a service that keeps nothing of its own beside what it told."""
+
+
+def recovery(
+    works: Works[Any], do: Callable[[Sequence[Any], Work[Any]], Awaitable[None]] | None, takes: Takes | None
+) -> Recover:
+    """Give what hands a service its own lost messages, the newest of each thing, in the transaction that keeps them."""
+
+    async def recover(connection: AsyncConnection, entries: list[Entry]) -> None:
+        newest = {message.key: message for message in map(_opened, entries) if message is not None}
+        if do is None or not newest:
+            return
+        async with works.within(connection) as work:
+            await do(await inbox.take_back(list(newest.values()), takes, work), work)
+
+    return recover
+
+
+def _opened(entry: Entry) -> Message | None:
+    try:
+        return open_message(open_envelope(entry.payload), find)
+    except MessageRefused as error:
+        log.warning("lost_message_not_read", position=str(entry.position), code=error.code)
+        return None
+
+
+class Epochs:
+    """Clears each stream for writing, once in the life of its writer, and again when a silent witness speaks."""
+
+    def __init__(
+        self,
+        database: Database,
+        streams: Streams,
+        clock: Clock,
+        lease: Lease,
+        hub: Witness | None = None,
+        recover: Recover = recover_nothing,
+    ) -> None:
+        self._database = database
+        self._streams = streams
+        self._clock = clock
+        self._lease = lease
+        self._local = StreamsWitness(streams)
+        self._hub = hub
+        self._recover = recover
+        self._begun = clock.now()
+        self._cleared: set[str] = set()
+        self._alone: set[str] = set()
+
+    def forget(self) -> None:
+        """Begin anew: another copy has written meanwhile."""
+        self._begun = self._clock.now()
+        self._cleared.clear()
+        self._alone.clear()
+
+    def is_clear(self, stream: str) -> bool:
+        """Tell whether the stream may be written."""
+        return stream in self._cleared
+
+    def waits_for_the_hub(self, stream: str) -> bool:
+        """Tell whether the stream is written without having heard what the hub holds."""
+        return stream in self._alone
+
+    async def clear(self, stream: str) -> bool:
+        """Compare our log with all who may know better; tell whether the stream may be written; raises NotOurs."""
+        if stream not in self._cleared:
+            head = await self._local.head(stream)
+            await self._compare(stream, self._local, head)
+        if self._hub is not None:
+            head = await self._hub.head(stream)
+            if head is None:
+                return self._may_go_alone(stream)
+            await self._compare(stream, self._hub, head)
+            self._alone.discard(stream)
+        self._cleared.add(stream)
+        return True
+
+    def _may_go_alone(self, stream: str) -> bool:
+        if stream not in self._cleared:
+            if self._clock.now() - self._begun < PATIENCE:
+                return False
+            log.warning("published_without_the_hub", stream=stream)
+        self._cleared.add(stream)
+        self._alone.add(stream)
+        return True
+
+    async def _compare(self, stream: str, witness: Witness, head: Head | None) -> None:
+        if head is None or head.position == START:
+            return
+        # The witness was asked before the log: what is in its answer was numbered before, and the log has it.
+        ours = await self._end_of_log(stream)
+        if head.position <= ours and await self._agrees(stream, head):
+            return
+        common = await self._last_in_common(stream, witness, ours)
+        lost = await self._all_behind(stream, witness, common, head.position)
+        await self._check_chain(stream, common, lost)
+        await self._take_back(stream, common, lost, head, ours)
+
+    async def _end_of_log(self, stream: str) -> Position:
+        async with self._database.reading() as connection:
+            return await outbox.end_of_log(connection, stream)
+
+    async def _agrees(self, stream: str, head: Head) -> bool:
+        async with self._database.reading() as connection:
+            known = await outbox.hash_at(connection, stream, head.position)
+        return known is None or head.hash is None or known == head.hash
+
+    async def _last_in_common(self, stream: str, witness: Witness, ours: Position) -> Position:
+        """Find where the two histories part; each hash binds all before it, so halving finds the place."""
+        async with self._database.reading() as connection:
+            log_of_ours = await outbox.hashes(connection, stream)
+        low, high = 0, len(log_of_ours)  # the first `low` agree, those from `high` on do not
+        while low < high:
+            middle = (low + high) // 2
+            position, hash_ = log_of_ours[middle]
+            there = await witness.read(stream, Position(position.epoch, position.seq - 1), 1)
+            # What is trimmed there is older than all that could be lost.
+            same = bool(there) and (there[0].position > position or there[0].hash == hash_)
+            low, high = (middle + 1, high) if same else (low, middle)
+        if low == len(log_of_ours) and not log_of_ours:
+            return ours
+        return log_of_ours[low - 1][0] if low else START
+
+    async def _all_behind(self, stream: str, witness: Witness, after: Position, end: Position) -> list[Entry]:
+        found: list[Entry] = []
+        while after < end:
+            page = await witness.read(stream, after, PAGE)
+            if not page:
+                break
+            # A box is sealed for its addressee: not even its sender can take back what is in it.
+            found += [entry for entry in page if entry.payload]
+            after = page[-1].position
+        return found
+
+    async def _check_chain(self, stream: str, common: Position, lost: list[Entry]) -> None:
+        async with self._database.reading() as connection:
+            previous = await outbox.hash_at(connection, stream, common) if common != START else GENESIS
+        at = common
+        for entry in lost:
+            known = previous is not None and entry.position.follows(at)
+            if known and chain(previous or GENESIS, stream, entry.position, entry.payload) != entry.hash:
+                raise NotOurs(f"the entry {entry.position} does not continue our log: two writers?")
+            at, previous = entry.position, entry.hash
+
+    async def _take_back(self, stream: str, common: Position, lost: list[Entry], head: Head, ours: Position) -> None:
+        end = lost[-1] if lost else None
+        epoch = max(head.position.epoch, ours.epoch) + 1
+        async with self._database.transaction() as connection:
+            if not await self._lease.confirm(connection) or await outbox.end_of_log(connection, stream) != ours:
+                raise Transient(f"{stream} moved while it was compared")
+            again = await outbox.unnumber_behind(connection, stream, common)
+            await outbox.keep_lost(connection, stream, lost, self._clock.now())
+            hash_ = end.hash if end else head.hash or await outbox.hash_at(connection, stream, common)
+            await outbox.begin_epoch(connection, stream, epoch, hash_)
+            await self._recover(connection, lost)
+        if again:
+            # Ours was read by some already: the stream is written anew from the log, which has the true history now.
+            await self._streams.forget(stream)
+        log.warning(
+            "epoch_begun",
+            stream=stream,
+            epoch=epoch,
+            taken_back=len(lost),
+            told_again=again,
+            reason="a backup was restored" if not again else "two histories of one stream",
+        )

@@ -1,0 +1,205 @@
+"""Epochs: what a restored backup lost comes back from who still holds it, before anything new is published."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from shared.kit import outbox
+from shared.kit.database import upsert
+from shared.kit.epochs import PATIENCE, Epochs
+from shared.kit.lease import Lease
+from shared.kit.memory_streams import MemoryStreams
+from shared.kit.reader import _contiguous
+from shared.kit.relay import Relay
+from shared.kit.streams import START, Entry, Position
+from shared.kit.tables import outbox as rows
+from shared.kit.tables import stream_head
+from shared.kit.witness import Head, StreamsWitness
+from tests.integration.kit.sample import PUB, Sample, api_key, institution
+
+OWN = "album:1:own:{office}:members"
+
+
+class Line:
+    """A hub at the end of a line that may be cut."""
+
+    def __init__(self, streams: MemoryStreams) -> None:
+        self.cut = False
+        self._there = StreamsWitness(streams)
+
+    async def head(self, stream: str) -> Head | None:
+        """Say nothing while the line is cut."""
+        return None if self.cut else await self._there.head(stream)
+
+    async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
+        """Give what the hub holds."""
+        return await self._there.read(stream, after, count)
+
+
+def _relay(sample: Sample, hub: Line | None = None, streams: MemoryStreams | None = None) -> Relay:
+    lease = sample.lease = Lease("relay", "one", sample.database, sample.clock)
+    there = streams or sample.streams
+    epochs = Epochs(sample.database, there, sample.clock, lease, hub, sample_recover(sample))
+    return Relay(sample.database, there, sample.clock, sample.random, lease, epochs)
+
+
+def sample_recover(sample: Sample):  # type: ignore[no-untyped-def] # the closure is the sample's hook
+    """Note what was taken back."""
+    sample.taken_back = []  # type: ignore[attr-defined] # only these tests look at it
+
+    async def recover(_: object, entries: list[Entry]) -> None:
+        sample.taken_back += [entry.position.seq for entry in entries]  # type: ignore[attr-defined]
+
+    return recover
+
+
+async def _publish(sample: Sample, relay: Relay) -> None:
+    assert await sample.lease.hold()
+    await relay.check()
+    while await relay.step():
+        pass
+    await relay.check()
+
+
+async def _restore(sample: Sample, seq: int) -> None:
+    """Bring the database back to where the log ended at a position of epoch 1."""
+    async with sample.database.transaction() as connection:
+        for stream in (PUB, OWN):
+            hash_ = await outbox.hash_at(connection, stream, Position(1, seq))
+            await connection.execute(sa.delete(rows).where(rows.c.stream == stream, rows.c.seq > seq))
+            back = {"stream": stream, "epoch": 1, "seq": seq, "hash": hash_ or b""}
+            await upsert(connection, stream_head, [back] if hash_ else [], newer=None)
+
+
+async def _names(streams: MemoryStreams, stream: str = PUB) -> list[str]:
+    return [str(entry.position) for entry in await streams.read(stream, START, 99)]
+
+
+async def test_a_restored_database_takes_back_what_the_nodes_redis_still_holds(sample: Sample) -> None:
+    """Messages of public and own streams come back into the log, then a new epoch begins; readers get each once."""
+    reader = sample.reader(PUB)
+    await reader.catch_up()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)), *(api_key(n) for n in range(1, 9)))
+    await _publish(sample, _relay(sample))
+    await reader.catch_up()
+    await _restore(sample, 3)
+    await sample.tell(institution(version=9), api_key(9))
+    await _publish(sample, _relay(sample))
+    assert await _names(sample.streams) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]  # type: ignore[arg-type]
+    assert await _names(sample.streams, OWN) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]  # type: ignore[arg-type]
+    assert sorted(sample.taken_back) == sorted([4, 5, 6, 7, 8] * 2)  # type: ignore[attr-defined]
+    await reader.catch_up()
+    assert [version for _, version in await sample.heard()] == list(range(1, 10))
+    async with sample.database.reading() as connection:
+        log = await outbox.log_after(connection, PUB, START, 99)
+    assert log == await sample.streams.read(PUB, START, 99)
+
+
+async def test_a_restored_node_asks_the_hub_before_its_first_message(sample: Sample) -> None:
+    """Database and Redis come from the same old backup: only the hub knows more, and nothing new is told before."""
+    hub, node = MemoryStreams(), MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await _publish(sample, _relay(sample, streams=hub))
+    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
+    await _restore(sample, 3)
+    await sample.tell(institution(version=9))
+    await _publish(sample, _relay(sample, Line(hub), node))
+    assert await _names(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]
+    assert (await node.read(PUB, START, 8)) == await hub.read(PUB, START, 8)
+
+
+async def test_without_asking_the_hub_two_histories_arise(sample: Sample) -> None:
+    """The control: the same restored node without a witness writes another message to a position that is taken."""
+    hub, node = MemoryStreams(), MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await _publish(sample, _relay(sample, streams=hub))
+    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
+    await _restore(sample, 3)
+    await sample.tell(institution(version=9))
+    await _publish(sample, _relay(sample, None, node))
+    [ours], [theirs] = await node.read(PUB, Position(1, 3), 1), await hub.read(PUB, Position(1, 3), 1)
+    assert ours.position == theirs.position
+    assert ours.hash != theirs.hash
+
+
+async def test_a_cut_line_holds_a_node_up_for_a_moment_only(sample: Sample) -> None:
+    """While the hub is away nothing is told until the patience ends; then the node goes on alone."""
+    line = Line(MemoryStreams())
+    line.cut = True
+    await sample.tell(institution(version=1))
+    relay = _relay(sample, line)
+    await _publish(sample, relay)
+    assert await _names(sample.streams) == []  # type: ignore[arg-type]
+    sample.clock.time += PATIENCE + timedelta(seconds=1)
+    await _publish(sample, relay)
+    assert await _names(sample.streams) == ["1-1"]  # type: ignore[arg-type]
+
+
+async def test_what_was_told_alone_is_told_again_behind_the_true_history(sample: Sample) -> None:
+    """A restored node went on alone: when the line is back the hub's history stands, and ours follows in an epoch."""
+    hub, node = MemoryStreams(), MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await _publish(sample, _relay(sample, streams=hub))
+    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
+    await _restore(sample, 3)
+    line = Line(hub)
+    line.cut = True
+    relay = _relay(sample, line, node)
+    await sample.tell(institution(version=9), institution(version=10))
+    await _publish(sample, relay)
+    sample.clock.time += PATIENCE + timedelta(seconds=1)
+    await _publish(sample, relay)
+    assert await _names(node) == [f"1-{n}" for n in range(1, 6)]
+    line.cut = False
+    await _publish(sample, relay)
+    assert await _names(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1", "2-2"]
+    assert (await node.read(PUB, START, 8)) == await hub.read(PUB, START, 8)
+
+
+@pytest.mark.parametrize("restored_to", [0, 1, 4, 7])
+async def test_a_restart_in_the_middle_of_an_epoch_begins_no_other_one(sample: Sample, restored_to: int) -> None:
+    """Once taken back, the next start finds the histories the same."""
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await _publish(sample, _relay(sample))
+    await _restore(sample, restored_to)
+    if not restored_to:
+        async with sample.database.transaction() as connection:
+            await connection.execute(sa.delete(stream_head))
+        await sample.tell(institution(version=9))
+    for _ in range(3):
+        await _publish(sample, _relay(sample))
+    await sample.tell(institution(version=10))
+    await _publish(sample, _relay(sample))
+    last = (await _names(sample.streams))[8:]  # type: ignore[arg-type]
+    assert last == (["2-1", "2-2"] if not restored_to else ["2-1"])
+
+
+async def test_a_reader_does_not_step_over_the_end_of_an_epoch(sample: Sample) -> None:
+    """What is missing before a new epoch is seen by the hash, and comes from the writer's log."""
+    reader = sample.reader(PUB)
+    await reader.catch_up()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await _publish(sample, _relay(sample))
+    await _restore(sample, 3)
+    await sample.tell(institution(version=9))
+    await _publish(sample, _relay(sample))
+    entries = await sample.streams.read(PUB, START, 99)
+    await reader.take(entries[:6])
+    await sample.streams.trim(PUB, Position(2, 1))
+
+    async def log_of_the_writer(stream: str, after: Position, count: int) -> list[Entry]:
+        async with sample.database.reading() as connection:
+            return await outbox.log_after(connection, stream, after, count)
+
+    again = sample.reader(PUB, backfill=log_of_the_writer)
+    await again.take(entries[8:])
+    assert [version for _, version in await sample.heard()] == list(range(1, 10))
+
+
+async def test_without_the_hash_the_end_of_an_epoch_is_lost(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: positions alone say that 2-1 may follow 1-6."""
+    monkeypatch.setattr("shared.kit.reader.chain", lambda *_: b"same")
+    assert Position(2, 1).follows(Position(1, 6))
+    jumped = _contiguous(PUB, Position(1, 6), b"", [Entry(Position(2, 1), b"", b"same")])
+    assert [entry.position for entry in jumped] == [Position(2, 1)]

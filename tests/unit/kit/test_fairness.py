@@ -1,0 +1,96 @@
+"""Who waits is let in by turns, so that a flood waits for itself."""
+
+import asyncio
+from asyncio import Semaphore
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from shared.kit.fairness import Gate, in_lane
+
+
+async def _order(turn: Callable[[], AbstractAsyncContextManager[None]], lanes: list[str]) -> list[str]:
+    """Have many wait while one is inside, and give the order in which they were let in."""
+    order: list[str] = []
+    opened = asyncio.Event()
+
+    async def holder() -> None:
+        async with turn():
+            await opened.wait()
+
+    async def one(name: str) -> None:
+        with in_lane(name):
+            async with turn():
+                order.append(name)
+
+    first = asyncio.create_task(holder())
+    await asyncio.sleep(0)
+    tasks = []
+    for name in lanes:
+        tasks.append(asyncio.create_task(one(name)))
+        await asyncio.sleep(0)
+    opened.set()
+    await asyncio.gather(first, *tasks)
+    return order
+
+
+async def test_a_neighbour_of_a_flood_is_next_but_one() -> None:
+    """A hundred wait of one institution; who comes last of another goes second."""
+    order = await _order(Gate(1, 1).turn, ["flood"] * 100 + ["neighbour"])
+    assert order.index("neighbour") == 1
+
+
+async def test_without_turns_the_neighbour_waits_for_the_whole_flood() -> None:
+    """The control: a plain queue lets the neighbour in last."""
+    plain = Semaphore(1)
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        async with plain:
+            yield
+
+    order = await _order(turn, ["flood"] * 100 + ["neighbour"])
+    assert order.index("neighbour") == 100
+
+
+async def test_nobody_has_more_places_than_a_share_and_the_service_itself_has_no_share() -> None:
+    """Of four places an institution gets two; the service's own work fills the rest, and more."""
+    gate = Gate(4, 2)
+    inside: list[str] = []
+    end = asyncio.Event()
+
+    async def one(name: str) -> None:
+        with in_lane(name):
+            async with gate.turn():
+                inside.append(name)
+                await end.wait()
+
+    tasks = [asyncio.create_task(one(name)) for name in ("flood", "flood", "flood", "", "", "")]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert sorted(inside) == ["", "", "flood", "flood"]
+    end.set()
+    await asyncio.gather(*tasks)
+    assert sorted(inside) == ["", "", "", "flood", "flood", "flood"]
+
+
+async def test_a_place_of_somebody_who_gave_up_goes_to_the_next() -> None:
+    """Cancelled while waiting, or at the very moment of being let in: the gate loses no place."""
+    gate = Gate(1, 1)
+
+    async def one() -> None:
+        async with gate.turn():
+            await asyncio.sleep(0)
+
+    async with gate.turn():
+        early, late = asyncio.create_task(one()), asyncio.create_task(one())
+        await asyncio.sleep(0)
+        early.cancel()
+        await asyncio.sleep(0)
+    late.cancel()
+    for task in (early, late):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with asyncio.timeout(5):
+        await one()
