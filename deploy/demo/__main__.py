@@ -11,24 +11,27 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from deploy.demo.apart import CutLine
+from deploy.demo.network import Network
 from deploy.demo.page import serve, snapshot
 from deploy.demo.platform import Compose, Embedded, Platform
 from deploy.demo.story import Story
-from deploy.demo.verdict import ORDER, faults
+from deploy.demo.verdict import APART, ORDER, faults
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "var" / "demo"
+Step = tuple[str, Callable[[], Awaitable[None]]]
 console = Console(highlight=False)
 
 
 def main() -> int:
     """Run the demo; 0 if all is as expected."""
     options = _options()
-    platform: Embedded | Compose = Compose(options.project, options.env_file) if options.compose else Embedded(FOLDER)
+    platform = _platform(options)
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end by `kill` must stop the services, too
     try:
-        with console.status("starting Redis, the mail catcher and four services"):
+        with console.status("starting the servers and the services"):
             platform.start()
         return asyncio.run(_run(platform, options, began))
     except KeyboardInterrupt:
@@ -37,19 +40,16 @@ def main() -> int:
         platform.stop()
 
 
+def _platform(options: argparse.Namespace) -> Embedded | Compose | Network:
+    if options.compose:
+        return Compose(options.project, options.env_file)
+    return Embedded(FOLDER) if options.nodes == 1 else Network(FOLDER, options.nodes)
+
+
 async def _run(platform: Platform, options: argparse.Namespace, began: float) -> int:
     async with httpx.AsyncClient(timeout=30) as http:
         story = Story(platform, http, lambda line: console.print(f"  {line}"))
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("the four services start", story.ready),
-            ("the office takes institutions in", story.found_network),
-            ("an institution imports its catalogue", lambda: story.import_catalogue(options.file)),
-            ("25 people ask for 18 seats", story.fill_a_run),
-            ("two seats are freed", story.free_two_seats),
-            ("a run is cancelled", story.cancel_a_run),
-            ("meetings are published", story.publish_meetings),
-            ("everything settles", story.settle),
-        ]
+        steps = _steps(story, options, platform)
         for number, (title, step) in enumerate(steps, 1):
             with console.status(f"{number}/{len(steps)} {title} …"):
                 await step()
@@ -64,9 +64,33 @@ async def _run(platform: Platform, options: argparse.Namespace, began: float) ->
     return code
 
 
+def _steps(story: Story, options: argparse.Namespace, platform: Platform) -> list[Step]:
+    begin: list[Step] = [
+        ("the services start", story.ready),
+        ("the office takes institutions in", story.found_network),
+        ("an institution imports its catalogue", lambda: story.import_catalogue(options.file)),
+        ("25 people ask for 18 seats", story.fill_a_run),
+    ]
+    end: list[Step] = [
+        ("two seats are freed", story.free_two_seats),
+        ("a run is cancelled", story.cancel_a_run),
+        ("meetings are published", story.publish_meetings),
+        ("everything settles", story.settle),
+    ]
+    if not isinstance(platform, Network):
+        return [*begin, *end]
+    line = CutLine(story, platform)
+    middle: list[Step] = [
+        ("a line is cut", line.cut),
+        ("both sides go on", line.go_on),
+        ("the line is mended", line.mend),
+    ]
+    return [*begin, *middle, *end, ("the hub is verified", line.verify)]
+
+
 def _summary(story: Story) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    figures = {name: story.figures[name] for name in ORDER}
+    figures = {name: story.figures[name] for name in (*ORDER, *APART) if name in story.figures}
     (FOLDER / "summary.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     for name, value in figures.items():
         console.print(f"  {name:20} {value}")
@@ -90,6 +114,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--file", type=Path, default=Path(__file__).with_name("catalogue.xml"))
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--nodes", type=int, default=1, choices=(1, 2, 3), help="how many nodes; 1 needs no hub")
     parser.add_argument("--compose", action="store_true")
     parser.add_argument("--project", default="album")
     parser.add_argument("--env-file", type=Path)

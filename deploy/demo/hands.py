@@ -20,13 +20,13 @@ class Institution:
     def __init__(self, slug: str, key: str, platform: Platform, http: httpx.AsyncClient) -> None:
         self.slug = slug
         self.key = key
-        self._urls = platform.urls
+        self.urls = platform.place_of(slug).urls
         self._http = http
 
     async def post(self, service: str, path: str, body: Any = None, *, office: bool = False, **more: Any) -> Any:
         """Ask for something; a refusal ends the demo with the problem's own words."""
         prefix = "" if office else f"/institutions/{self.slug}"
-        url = f"{self._urls[service]}{prefix}{path}"
+        url = f"{self.urls[service]}{prefix}{path}"
         headers = {"Authorization": f"Bearer {self.key}"}
         answer = await self._http.post(url, json=body, headers=headers, **more)
         if answer.is_error:
@@ -35,14 +35,14 @@ class Institution:
 
     async def get(self, service: str, path: str) -> Any:
         """Look at something of one's own."""
-        url = f"{self._urls[service]}/institutions/{self.slug}{path}"
+        url = f"{self.urls[service]}/institutions/{self.slug}{path}"
         answer = await self._http.get(url, headers={"Authorization": f"Bearer {self.key}"})
         answer.raise_for_status()
         return answer.json()
 
     async def may_write(self, service: str) -> bool:
         """Tell whether the service knows the key and the institution yet."""
-        url = f"{self._urls[service]}/institutions/{self.slug}/key"
+        url = f"{self.urls[service]}/institutions/{self.slug}/key"
         answer = await self._http.get(url, headers={"Authorization": f"Bearer {self.key}"})
         return answer.status_code == 200 and bool(answer.json()["may_write"])
 
@@ -52,7 +52,7 @@ async def issue_key(platform: Platform, slug: str, *scopes: str) -> str:
     words = ["keys", "issue", "--institution", slug, "--json"]
     for scope in scopes:
         words += ["--scope", scope]
-    printed = await asyncio.to_thread(platform.album, *words)
+    printed = await asyncio.to_thread(platform.place_of(slug).album, *words)
     return str(json.loads(printed.strip().splitlines()[-1])["key"])
 
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from deploy.demo.platform import Place
 from deploy.demo.story import Story
 from shared.embedded.ports import free_port
 
@@ -32,7 +33,8 @@ async def snapshot(story: Story) -> str:
     """Give the page as it is now."""
     runs = await _network(story, "courses", "/runs")
     meetings = await _network(story, "events", "/meetings")
-    streams = json.loads(await asyncio.to_thread(story.platform.album, "streams", "--json"))
+    places = story.platform.places()
+    streams = [row for place in places for row in await asyncio.to_thread(_streams, place)]
     mails = [
         {"number": number, "to": mail.recipient, "subject": str(mail.message["Subject"]), "at": mail.arrived_at}
         for number, mail in enumerate(await asyncio.to_thread(story.platform.mails))
@@ -47,6 +49,11 @@ async def snapshot(story: Story) -> str:
     ]
     template = _PAGES.get_template("page.html")
     return template.render(views=views, streams=streams, mails=mails, figures=story.figures, shown=_SHOWN)
+
+
+def _streams(place: Place) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(place.album("streams", "--json"))
+    return found
 
 
 @asynccontextmanager
@@ -78,7 +85,7 @@ async def _network(story: Story, service: str, path: str) -> list[dict[str, Any]
     after = ""
     while True:
         params = {"limit": "200", "after": after}
-        page = (await story.http.get(f"{story.platform.urls[service]}{path}", params=params)).json()
+        page = (await story.http.get(f"{story.platform.places()[0].urls[service]}{path}", params=params)).json()
         found += page["items"]
         if not (after := page["next"] or ""):
             return found

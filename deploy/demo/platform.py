@@ -6,11 +6,12 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import httpx
 
@@ -20,6 +21,7 @@ from shared.embedded.smtp import Catcher
 
 SERVICES = ("members", "courses", "events", "notifications")
 OFFER_TIME = "PT5S"
+OneP = TypeVar("OneP", bound="OnePlace")
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,25 @@ class CaughtMail:
         return str(self.message["Message-ID"])
 
 
-class Platform(Protocol):
-    """What the demo needs of the place it runs on."""
+class Place(Protocol):
+    """A node: four services that hear one another on one Redis."""
 
     urls: dict[str, str]
 
     def album(self, *words: str) -> str:
-        """Run the operator's command and give what it printed."""
+        """Run the operator's command there and give what it printed."""
+        ...
+
+
+class Platform(Protocol):
+    """What the demo needs of the place it runs on."""
+
+    def places(self) -> Sequence["Place"]:
+        """Give the nodes: one, or several that a hub joins; the office's is the first."""
+        ...
+
+    def place_of(self, institution: str) -> "Place":
+        """Give the node that hosts an institution."""
         ...
 
     def mails(self) -> list[CaughtMail]:
@@ -54,33 +68,58 @@ class Platform(Protocol):
         ...
 
 
+class OnePlace:
+    """A platform that is one node, and hosts everybody."""
+
+    def places(self: "OneP") -> list["OneP"]:
+        """Give this one."""
+        return [self]
+
+    def place_of(self: "OneP", institution: str) -> "OneP":
+        """Give this one, whoever is asked for."""
+        return self
+
+
 @dataclass
-class Embedded:
-    """Four service processes, a real Redis, SQLite files or a given database, an SMTP catcher: all in one folder."""
+class Embedded(OnePlace):
+    """Four service processes, a real Redis, SQLite files or a given database, an SMTP catcher: all in one folder.
+
+    `within` is the command that starts another one elsewhere, `address` is where that is reached.
+    """
 
     folder: Path
     database: str = ""
     urls: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start everything in an empty folder."""
+        self.start_servers()
+        self.album("migrate")
+        for service in SERVICES:
+            self.start_service(service)
+
+    def start_servers(self) -> None:
+        """Start Redis and the mail catcher in an empty folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.redis = RedisServer(self.folder / "redis")
+        self.redis = self.made_redis()
         self.redis.start()
         self.catcher = Catcher(self.folder / "mails")
         self.catcher.start()
         self.environment = self._made_environment()
-        self.album("migrate")
-        for service in SERVICES:
-            self.start_service(service)
+
+    def made_redis(self) -> RedisServer:
+        """Give the node's Redis, not started yet."""
+        return RedisServer(self.folder / "redis")
 
     def start_service(self, service: str, copy: str = "", **environment: str) -> None:
         """Start a service, or a further copy of it."""
         with (self.folder / f"{service}{copy}.log").open("ab") as log:
             self.processes[service + copy] = subprocess.Popen(
-                [sys.executable, "-m", f"services.{service}"],
+                [*self.within, sys.executable, "-m", f"services.{service}"],
                 env={**self.environment, **environment},
                 stdout=log,
                 stderr=log,
@@ -94,7 +133,7 @@ class Embedded:
 
     def album(self, *words: str) -> str:
         """Run the operator's command and give what it printed."""
-        command = [str(Path(sys.executable).with_name("album")), *words]
+        command = [*self.within, str(Path(sys.executable).with_name("album")), *words]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"album {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
@@ -122,7 +161,7 @@ class Embedded:
 
     def _made_environment(self) -> dict[str, str]:
         ports = {service: free_port() for service in SERVICES}
-        self.urls = {service: f"http://127.0.0.1:{port}" for service, port in ports.items()}
+        self.urls = {service: f"http://{self.address}:{port}" for service, port in ports.items()}
         return {
             **os.environ,
             "ALBUM_DATABASE": self.database or f"sqlite+aiosqlite:///{self.folder}/{{service}}.db",
@@ -136,7 +175,7 @@ class Embedded:
 
 
 @dataclass
-class Compose:
+class Compose(OnePlace):
     """The containers that `deploy/compose-demo.sh` has started; their ports and secrets are in its environment file."""
 
     project: str

@@ -14,6 +14,7 @@ EXPECTED = {
     "mails_doubled": 0,
     "parked": 0,
 }
+APART = ("missed_in_the_cut", "caught_up_seconds", "nodes_equal", "hub_entries", "hub_faults")
 ORDER = ("courses_imported", "runs_seen_elsewhere", *EXPECTED, "seconds")
 
 
@@ -26,4 +27,8 @@ def faults(figures: Mapping[str, Any]) -> list[str]:
         found.append("no course was imported")
     if figures["runs_seen_elsewhere"] != figures["courses_imported"]:
         found.append("not every imported run is seen elsewhere")
+    if "nodes_equal" in figures and not (figures["nodes_equal"] and figures["missed_in_the_cut"]):
+        found.append("the cut line was not felt, or its node did not catch up")
+    if figures.get("hub_faults"):
+        found.append("the hub holds entries that do not verify")
     return found
