@@ -30,7 +30,7 @@ from shared.kit.node import Service
 from shared.kit.settings import Settings
 
 OFFICE = "office"
-PATIENCE = 400.0
+PATIENCE = 240.0
 SERVICES: dict[str, Service] = {"members": members, "courses": courses}
 # Most worlds are small, because most faults need only two; some are as large as the network will be.
 SIZES = {2: 62, 3: 25, 4: 8, 5: 3, 7: 1, 13: 1}

@@ -193,24 +193,24 @@ export async function read({ book, hub }, stream, tell) {
     }
 }
 export async function late({ book, hub }, stream, tell) {
-  const end = await endOf(hub, stream);
-  const state = {};
+  const { p, k, s } = await allOf(hub, `${stream}:heartbeat`);
+  const [end, state] = [await endOf(hub, stream), {}];
   for (const [name, value] of Object.entries(await allOf(hub, `${stream}:state`))) {
     const [position, k, h, s, p] = unpacked(value);
-    const entry = { position: String(position), k, h, s, p };
-    if (isBefore(end, entry.position)) continue;
+    if (isBefore(end, String(position))) return tell({ head: end, proven: false }); // its writer goes on: ask again
+    const entry = (state[name] = { position: String(position), k, h, s, p });
     if (verified(book.roster, stream, null, entry).subject !== name) throw new Error("wrong_subject");
-    state[name] = entry;
   }
-  const { p, k, s } = await allOf(hub, `${stream}:heartbeat`);
+  if (!p) return tell({ head: end, proven: false }); // its writer has left no heartbeat yet: ask again later
   const { head, hash, keys, digest: sum } = strict(p);
   const key = keyAt(book.roster, /\{(.+)\}/.exec(stream)[1], String(k), stream, behind(head));
   if (!isGenuine(key, packed("album/1 heartbeat", stream, k, sha256(p)), s)) throw new Error("not_genuine");
   const isWhole = keys === Object.keys(state).length && sum === digest(stream, state);
   if (isBefore(end, head) || (head === end && !isWhole)) throw new Error("withheld");
-  const [last] = head === end ? [null] : await range(hub, stream, end, end);
-  const behindLast = last ? verified(book.roster, stream, null, last) && hashOf(stream, last) : hex(hash);
-  book.read[stream] = { position: end, hash: behindLast };
+  const [last] = head === end ? [] : await range(hub, stream, end, end);
+  const isKnown = last && verified(book.roster, stream, null, last); // null where the last entry is trimmed already
+  const lastHash = head === end ? hex(hash) : isKnown ? hashOf(stream, last) : null;
+  book.read[stream] = { position: end, hash: lastHash };
   for (const { position, p } of Object.values(state)) tell({ position, event: strict(p) });
   tell({ head: end, proven: head === end });
 }

@@ -8,10 +8,7 @@ from services.members.handlers import recovering
 from services.members.settings import Settings
 from services.members.store import Store
 from shared.kit.node import Service
-from shared.network import admitting, linking, office_turn, witness
-
-api.router.include_router(witness.router)
-api.router.include_router(admitting.router)
+from shared.network.part import NETWORK
 
 
 def _commands() -> Any:
@@ -34,6 +31,5 @@ service = Service(
     timers=timers.TIMERS,
     begin=timers.begin,
     commands_in=_commands,
-    turns=(linking.turn, office_turn.turn),
-    parts=(linking.PART,),
+    parts=(NETWORK,),
 )

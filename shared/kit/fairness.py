@@ -12,6 +12,8 @@ lane: ContextVar[str] = ContextVar("lane", default="")
 """For whom the work at hand is done: an institution, a stranger's address, or the service itself (empty)."""
 
 BREATH = 0.005
+REST = 2.0
+LONGEST_REST = 1.0
 
 
 @contextmanager
@@ -48,6 +50,10 @@ class Gate:
             yield
         finally:
             self._leave(name)
+
+    def waiting(self, name: str) -> int:
+        """Count who waits in a lane."""
+        return len(self._waiting.get(name, ()))
 
     def _has_room(self, name: str) -> bool:
         return not name or self._inside[name] < self._share
@@ -89,6 +95,29 @@ class Gate:
 
     def _next(self) -> str | None:
         return next((name for name in self._waiting if self._has_room(name)), None)
+
+
+class Rest:
+    """Has every lane rest after its work, twice as long as it worked: on a slow machine, too, others have their part.
+
+    A limit by the second cannot know how much a machine does in one.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[None]:
+        """Wait until the lane has rested, then work until the block ends."""
+        name = lane.get()
+        if (wait := self._until.pop(name, 0.0) - monotonic()) > 0:
+            await asyncio.sleep(wait)
+        begun = monotonic()
+        try:
+            yield
+        finally:
+            now = monotonic()
+            self._until[name] = now + min(LONGEST_REST, REST * (now - begun))
 
 
 class Breath:

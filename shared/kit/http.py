@@ -140,6 +140,8 @@ def application(node: Node[Any], **options: Any) -> FastAPI:
     if public_types(service.name):
         app.include_router(reading.router)
     app.include_router(service.api)
+    for router in (router for part in service.parts for router in part.routers):
+        app.include_router(router)
     settings = node.settings
     door = Door(settings.rate, settings.burst, settings.byte_rate, settings.byte_burst)
     app.state.door = door

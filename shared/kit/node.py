@@ -77,7 +77,6 @@ class Service:
     commands_in: Callable[[], Any] | None = None
     takes: Takes | None = None
     recover: Callable[[Sequence[Any], Work[Any]], Awaitable[None]] | None = None
-    turns: tuple[Callable[["Node[Any]"], Coroutine[Any, Any, None]], ...] = ()
     parts: tuple["Part", ...] = ()
 
     @property
@@ -88,10 +87,12 @@ class Service:
 
 @dataclass(frozen=True)
 class Part:
-    """Tables that a service keeps for something it runs beside its own work, with their migrations."""
+    """Something that a service runs beside its own work: its tables with their migrations, its routes, its loops."""
 
     tables: sa.MetaData
     migrations: Path
+    routers: tuple[APIRouter, ...] = ()
+    turns: tuple[Callable[["Node[Any]"], Coroutine[Any, Any, None]], ...] = ()
 
 
 @dataclass
@@ -140,7 +141,7 @@ class Node(Generic[S]):
             housekeeping.append(self._again("in_streams", TURN, self.in_streams.turn))
             if self.service.name == in_streams.SPEAKS_FOR_THE_UNKNOWN:
                 housekeeping.append(self._again("in_stream_bounds", in_stream_bounds.EVERY, self.in_streams.bound))
-        return [*housekeeping, *timers, *(turn(self) for turn in self.service.turns)]
+        return [*housekeeping, *timers, *(turn(self) for part in self.service.parts for turn in part.turns)]
 
     async def _again(self, name: str, every: float, do: Callable[[], Awaitable[None]]) -> None:
         failures = 0

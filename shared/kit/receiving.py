@@ -1,6 +1,7 @@
 """`POST /messages`: CloudEvents over HTTP from partner systems that publish facts of their own institution."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,12 +12,15 @@ from shared.kit import cloudevents
 from shared.kit.cloudevents import BATCH, STRUCTURED, Event, Unreadable
 from shared.kit.errors import Conflict, Forbidden, Invalid, Problem, TooLarge
 from shared.kit.event_schemas import event_schemas
-from shared.kit.fairness import Breath
+from shared.kit.fairness import Breath, Rest
 from shared.kit.inbox import Answer, Takes, take
 from shared.kit.keys import WriteKey, door_of, node_of
+from shared.kit.limits import TooMany
 from shared.kit.node import Node
+from shared.kit.work import joint
 
 router = APIRouter(tags=["messages"])
+MOST_WAITING = 32
 
 
 class Answers(BaseModel):
@@ -86,12 +90,15 @@ async def _parts(body: bytes) -> list[Event | Unreadable]:
 )
 async def take_messages(request: Request, key: WriteKey) -> Response:
     """Take what a partner system publishes of its own institution, and tell it to the network."""
+    door = door_of(request)
+    if door.takers.waiting(key.institution) >= MOST_WAITING:
+        raise TooMany(f"{MOST_WAITING} requests of yours are waiting here; one after the other, please", 1)
     # What is read is several times as large as what was sent: of each institution there is one at a time.
-    async with door_of(request).takers.turn():
+    async with door.takers.turn():
         sent = await _sent(request)
         if len(sent.events) > 1:
-            door_of(request).requests.take(key.institution, len(sent.events) - 1)
-        answers = await _take_all(sent.events, key.institution, node_of(request))
+            door.requests.take(key.institution, len(sent.events) - 1)
+        answers = await _take_all(sent.events, key.institution, node_of(request), door.rest)
     if sent.whole:
         return JSONResponse(Answers(answers=answers).model_dump(), 200)
     [one] = answers
@@ -100,13 +107,17 @@ async def take_messages(request: Request, key: WriteKey) -> Response:
     return JSONResponse(one.model_dump(), 202 if one.status == "accepted" else 200)
 
 
-async def _take_all(events: Sequence[Event | Unreadable], institution: str, node: Node[Any]) -> list[Answer]:
+async def _take_all(
+    events: Sequence[Event | Unreadable], institution: str, node: Node[Any], rest: Rest
+) -> list[Answer]:
     """Take messages in as many transactions as they need, one after the other."""
     answers: list[Answer] = []
     while True:
-        async with node.works() as work:
-            rest = events[len(answers) :]
-            answers += await take(rest, institution, node.service.name, node.service.takes, work)
+        # With an Idempotency-Key all of it is one transaction: nobody rests while it holds the writer.
+        resting = rest.work() if not answers or joint.get() is None else nullcontext()
+        async with resting, node.works() as work:
+            left = events[len(answers) :]
+            answers += await take(left, institution, node.service.name, node.service.takes, work)
         if len(answers) == len(events):
             return answers
 

@@ -61,12 +61,13 @@ async def load_state(
     Gives None where there is nothing new, a refusal where the hub holds something back, and an entry with its refusal
     where one of the state is not taken.
     """
+    # Before the end is asked: its writer may go on in between, and would then seem to be ahead of the hub.
+    beat = await last_beat(stream, sides, roster)
     [end] = await sides.hub.heads([stream])
     cut = roster.cut_of(hub_stream(stream).writer, stream)
     end = end if cut is None else min(end, before(cut))
     if end <= at:
         return None
-    beat = await last_beat(stream, sides, roster)
     if isinstance(beat, Beat) and beat.head > end and cut is None:
         return Refusal("tail_withheld", f"its writer is at {beat.head}, the hub shows {end}")
     loaded = await _load(stream, sides, end, roster)

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.kit.lease import Lease
-from shared.kit.node import Node, Part, log_of_the_owner
+from shared.kit.node import Node, log_of_the_owner
 from shared.kit.redis_streams import RedisStreams, connect
 from shared.kit.streams import Position
 from shared.network.identity import Identity
@@ -21,12 +21,10 @@ from shared.network.link_metrics import LinkCollector
 from shared.network.link_store import LinkStore
 from shared.network.redis_hub import RedisHub, connect_hub
 from shared.network.running import Running
-from shared.network.tables import metadata
 
 log = structlog.get_logger()
 
 LOOK_EVERY = 5.0
-PART = Part(metadata, Path(__file__).with_name("migrations"))
 
 Identities = dict[str, tuple[Identity, ...]]
 

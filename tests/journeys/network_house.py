@@ -36,7 +36,7 @@ class Operator:
         code = self._process.stdout.readline().strip()
         printed = self._printed.read_text("utf-8")
         if code != "0":
-            raise SystemExit(f"album {' '.join(words)} failed with {code}:\n{printed}")
+            raise RuntimeError(f"album {' '.join(words)} failed with {code}:\n{printed}")
         return printed
 
     def stop(self) -> None:
@@ -90,14 +90,16 @@ class House:
         return str(json.loads(printed.strip().splitlines()[-1])["key"])
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(node: HouseNode, service: str) -> None:
+    """Wait until a service answers; one that is dead already is not waited for."""
+    url = f"{node.urls[service]}/health/ready"
     until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
+    while time.monotonic() < until and node.processes[service].poll() is None:
         with suppress(httpx.TransportError):
             if httpx.get(url).status_code == codes.OK:
                 return
         time.sleep(0.1)
-    raise SystemExit(f"waited {_PATIENCE:.0f} seconds in vain: {url}")
+    raise RuntimeError(f"{service} does not answer at {url}")
 
 
 @contextmanager
@@ -116,7 +118,7 @@ def running_house(folder: Path, services: tuple[str, ...] = ("members", "courses
         for service in services:
             office.start_service(service)
         for service in services:
-            _wait_for(f"{office.urls[service]}/health/ready")
+            _wait_for(office, service)
         yield house
     finally:
         for node in (*house.nodes, office):

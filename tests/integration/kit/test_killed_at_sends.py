@@ -20,7 +20,7 @@ def _killed(*words: str) -> dict[str, Any]:
 @pytest.mark.parametrize("when", ["before a send", "after a send"])
 def test_a_seat_is_given_once_wherever_the_process_is_killed(when: str) -> None:
     """Asked again after its death, the service holds and tells the very same as without it."""
-    found = _killed("--case", "enrol", "--calls", when, "--step", "3")
+    found = _killed("--case", "enrol", "--calls", when, "--step", "4")
     assert found["deaths"] >= 3
     assert found["wrong"] == []
 

@@ -22,7 +22,7 @@ from shared.kit.node import Service
 from shared.kit.settings import Settings
 from shared.kit.streams import GENESIS, Entry, Position, Streams, chain
 from shared.kit.work import Works
-from shared.network import changes, linking
+from shared.network import changes
 from shared.network.entries import SignedEntry
 from shared.network.held import Held
 from shared.network.hub_streams import HubStreams
@@ -31,6 +31,7 @@ from shared.network.link import Link, Options
 from shared.network.link_store import LinkStore
 from shared.network.memory_hub import MemoryHub
 from shared.network.names import box_stream, pub_stream
+from shared.network.part import NETWORK
 from shared.network.roster import Roster
 from tests.integration.kit.sample import Sample, SampleStore, SteadyClock, keeps_all, metadata
 from tests.unit.network.network_sample import NOW, event, identity, network, signed
@@ -48,7 +49,7 @@ SERVICE = Service(
     migrations=Path("tests/integration/kit/no_migrations").resolve(),
     hears=keeps_all(),
     api=APIRouter(),
-    parts=(linking.PART,),
+    parts=(NETWORK,),
 )
 
 

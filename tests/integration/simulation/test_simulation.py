@@ -10,7 +10,7 @@ import pytest
 
 WORLDS = int(os.environ.get("ALBUM_SIMULATED_WORLDS", "40"))
 # Where a control was found to go wrong; a few worlds on, so that a change elsewhere need not move it at once.
-CONTROLS = {"star_ids": 0, "cursor_apart": 0, "no_lease": 0, "no_compare": 0, "no_signature_check": 0, "no_attempts": 0}
+CONTROLS = {"star_ids": 0, "cursor_apart": 0, "no_lease": 1, "no_compare": 0, "no_signature_check": 3, "no_attempts": 0}
 
 
 def _simulate(*options: str, hash_seed: str = "0") -> tuple[int, dict[str, Any], str]:
@@ -41,7 +41,7 @@ def test_a_seed_replays_whatever_python_hashes_with() -> None:
 @pytest.mark.parametrize("control", CONTROLS)
 def test_without_a_protection_a_world_goes_wrong(control: str) -> None:
     """What the simulation does not see when it is taken away, it does not prove when it is there."""
-    code, found, errors = _simulate("--seeds", "40", "--seed", f"{CONTROLS[control]}", "--control", control)
+    code, found, errors = _simulate("--seeds", "100", "--seed", f"{CONTROLS[control]}", "--control", control)
     assert code == 1, errors
     assert found["violations"]
 

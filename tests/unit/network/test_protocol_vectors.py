@@ -87,7 +87,7 @@ BARE = SMALL + bytes.fromhex("a4891e33a334d8072916a4f6dbb444aa60171ecdef197f11f1
 
 @pytest.mark.parametrize(("key", "message", "signature"), [(SMALL, b"any", SMALL + bytes(32)), (HONEST, b"x", BARE)])
 def test_points_of_small_order_sign_nothing(key: bytes, message: bytes, signature: bytes) -> None:
-    """A key or an R of small order is refused by our code and by the program; plain OpenSSL takes both (the control)."""
+    """A key or an R of small order is refused by our code and by the program; OpenSSL takes both (the control)."""
     Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     found = node(f"""
         import {{ isGenuine }} from "./protocol.mjs";
