@@ -196,3 +196,26 @@ async def test_messages_count_for_the_limit(database_url: str) -> None:
         assert await _send(house, event(institution="amfn", project="project_oftheother"), key="amfn") == [
             ("accepted", None)
         ]
+
+
+async def test_a_batch_of_very_many_small_things_is_refused_as_a_whole(house: Opened) -> None:
+    """A body of the smallest things would get hundreds of thousands of answers."""
+    answer = await house.api.post("/messages", content=b"[" + b"1," * 1000 + b"1]", headers=BATCH)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    answer = await house.api.post("/messages", content=b"[" + b"1," * 999 + b"1]", headers=BATCH)
+    assert answer.status_code == 200
+    assert len(answer.json()["answers"]) == 1000
+
+
+async def test_a_batch_that_takes_long_is_taken_in_several_transactions(
+    house: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each message has its answer in its place, though every transaction ends after the first."""
+    monkeypatch.setattr("shared.kit.inbox.TURN_SECONDS", 0.0)
+    told = [event(str(number), number + 1) for number in range(4)]
+    assert await _send(house, told[0], event("bad", 9, type="song"), *told[1:]) == [
+        ("accepted", None),
+        ("refused", "unknown_type"),
+        *[("accepted", None)] * 3,
+    ]
+    assert len(await _told(house)) == 4

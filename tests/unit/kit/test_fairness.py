@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from shared.kit.fairness import Gate, in_lane
+from shared.kit.fairness import Gate, Rest, in_lane
 
 
 async def _order(turn: Callable[[], AbstractAsyncContextManager[None]], lanes: list[str]) -> list[str]:
@@ -94,3 +94,27 @@ async def test_a_place_of_somebody_who_gave_up_goes_to_the_next() -> None:
             await task
     async with asyncio.timeout(5):
         await one()
+
+
+async def test_who_has_worked_rests_twice_as_long_and_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 0.2 s of work an institution waits for 0.4 s; its neighbour begins at once, and a rest ends by itself."""
+    clock = [100.0]
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 6))
+        clock[0] += seconds
+
+    monkeypatch.setattr("shared.kit.fairness.monotonic", lambda: clock[0])
+    monkeypatch.setattr("shared.kit.fairness.asyncio.sleep", sleep)
+    rest = Rest()
+    for name in ("flood", "neighbour", "flood"):
+        with in_lane(name):
+            async with rest.work():
+                clock[0] += 0.2 if name == "flood" else 0.0
+    assert slept == [0.4]
+    clock[0] += 10
+    with in_lane("flood"):
+        async with rest.work():
+            pass
+    assert slept == [0.4]
