@@ -179,8 +179,9 @@ export async function read({ book, hub }, stream, tell) {
     while (page.length) {
       let [entry, taken] = [page[0], 1]; // how many entries of the page are dealt with
       try {
-        if (!follows(at.position, entry.position)) return tell({ gap: entry.position });
-        const event = verified(book.roster, stream, at.hash, entry);
+        const isGap = !follows(at.position, entry.position);
+        if (isGap && stream.includes(":pub:")) return tell({ gap: entry.position });
+        const event = verified(book.roster, stream, isGap ? null : at.hash, entry);
         tell({ position: entry.position, kid: String(entry.k), event });
       } catch ({ message }) {
         const mayHeal = ["roster_expired", "unknown_key", "institution_not_active"].includes(message);
@@ -209,8 +210,7 @@ export async function late({ book, hub }, stream, tell) {
   if (isBefore(end, head) || (head === end && !isWhole)) throw new Error("withheld");
   const [last] = head === end ? [] : await range(hub, stream, end, end);
   const isKnown = last && verified(book.roster, stream, null, last); // null where the last entry is trimmed already
-  const lastHash = head === end ? hex(hash) : isKnown ? hashOf(stream, last) : null;
-  book.read[stream] = { position: end, hash: lastHash };
+  book.read[stream] = { position: end, hash: head === end ? hex(hash) : isKnown ? hashOf(stream, last) : null };
   for (const { position, p } of Object.values(state)) tell({ position, event: strict(p) });
   tell({ head: end, proven: head === end });
 }
