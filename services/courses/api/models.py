@@ -24,6 +24,7 @@ Count = Annotated[int, Field(ge=0, le=10_000), WHOLE]
 class SessionIn(Said, Session):
     """One dated lesson."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     starts: Moment
     ends: Moment
 
