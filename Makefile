@@ -22,7 +22,7 @@ demo: $(READY) ## Run the main job on embedded servers (NODES=3 on three nodes, 
 	@$(BIN)/python -m deploy.demo $(if $(FILE),--file "$(FILE)") $(if $(NODES),--nodes $(NODES)) $(if $(ONCE),--once)
 
 test: $(READY) ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 SEEDS ?= 1000
 
