@@ -160,7 +160,7 @@ async def skew(nemesis: Nemesis) -> None:
 
 async def flood(nemesis: Nemesis) -> None:
     """Have an institution tell many messages at once."""
-    messages = nemesis.random.choice((20, 40, 80))
+    messages = nemesis.random.choice((10, 20, 40))
     await _at_a_desk(nemesis, "flood", lambda desk, process: desk.flood(process, messages))
 
 
@@ -257,7 +257,8 @@ async def forge(nemesis: Nemesis) -> None:
     victims = [name for name in names if ends[name] is not None]
     if not victims:
         return
-    victim, liar = nemesis.random.choice(victims), nemesis.random.choice(names)
+    victim = nemesis.random.choice(victims)
+    liar = nemesis.random.choice([name for name in names if name != victim])
     stream, last = streams[victim], ends[victim]
     assert last is not None  # noqa: S101 - victims are those who have one
     place = Position(last.position.epoch, last.position.seq + 1)
@@ -295,6 +296,8 @@ async def restore(nemesis: Nemesis) -> None:
         return
     for copy in [one for one in world.processes if one.site is site and one.service.name == service]:
         copy.crash()
+    for machine in (site.name, f"{site.name}b"):
+        world.network.drop_late(f"{machine}-{service}")
     nemesis.note("restore", f"{site.name} {service}")
     world.restored.add((site.name, service))
     async with site.disks[service].lock:

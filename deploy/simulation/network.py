@@ -1,6 +1,7 @@
 """The network between processes and servers: it loses, repeats, delays and cuts, as the seed says."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -69,11 +70,17 @@ class Network:
         self.cuts: dict[tuple[str, str], Cut] = {}
         self._random = random
         self._trace = trace
+        self._under_way: defaultdict[str, list[asyncio.TimerHandle]] = defaultdict(list)
 
     def calm(self) -> None:
         """Stop doing harm."""
         self.rates = Rates()
         self.cuts.clear()
+
+    def drop_late(self, place: str) -> None:
+        """Drop what is still under way from a machine: to restore a backup takes longer than any request."""
+        for late in self._under_way.pop(place, []):
+            late.cancel()
 
     def mend(self, place: str, server: str) -> None:
         """Connect a machine to a server again."""
@@ -93,7 +100,8 @@ class Network:
             )
         if fate == "late_request":
             delay = self._random.uniform(0.1, 10.0)
-            asyncio.get_running_loop().call_later(delay, partial(self._late, server, method, arguments, line))
+            late = partial(self._late, server, method, arguments, line)
+            self._under_way[caller.place].append(asyncio.get_running_loop().call_later(delay, late))
             return await self._no_answer(caller, away, fate, line)
         if fate == "crash_before":
             self._die(caller, fate, line)

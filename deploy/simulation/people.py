@@ -44,12 +44,12 @@ class Desk:
         if not self._runs:
             return self._plan
         choices = {
-            self._plan: 2,
+            self._plan: 1,
             self._ask: 9,
             self._accept: 5,
             self._decline: 2,
-            self._leave: 3,
-            self._ask_again: 1,
+            self._leave: 4,
+            self._ask_again: 2,
             self._change: 2,
             self._cancel: 0.5,
         }
@@ -99,7 +99,7 @@ class Desk:
             number=f"{self._numbers}",
             title=f"Deutsch {self._numbers}",
             kind=RunKind.OTHER,
-            capacity=self._random.randint(1, 4),
+            capacity=self._random.randint(1, 3),
             minimum=self._random.randint(0, 2),
             sessions=(Session(starts=starts, ends=starts + timedelta(seconds=30)),),
         )
@@ -131,7 +131,11 @@ class Desk:
         query = sa.select(t.c.id).where(t.c.state == EnrolmentState.OFFERED.value, t.c.institution == self.institution)
         async with process.works.looking() as store:
             found = list((await store.connection.execute(query.order_by(t.c.id))).scalars())
-        return self._random.choice(found) if found else None
+        if not found:
+            return None
+        self._trace.mark("seat_offered")
+        chosen: str = self._random.choice(found)
+        return chosen
 
     async def _leave(self, process: Process) -> None:
         if self._enrolments:

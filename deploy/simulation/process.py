@@ -35,7 +35,7 @@ from shared.kit.work import Works
 from shared.network.link import Link, Options
 from shared.network.running import Running
 
-TIMERS_EVERY = 6.0
+TIMERS_EVERY = 8.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,9 @@ class Process:
             self.database, self.streams, self.clock, self.lease, witness,
             recovery(self.works, service.recover, service.takes),
         )  # fmt: skip
-        self.relay = parts.relay(self.database, self.streams, self.clock, random, self.lease, self.epochs)
+        self.relay = parts.relay(self.database, self.streams, self.clock, random, self.lease, self.epochs,
+            mine=directory.streams_of(service.name, site.settings),
+        )  # fmt: skip
         heard = recorder(service.name, self._killed, mended)
         self.hears = hears = service.hears.and_also(directory.hears).and_also(heard)
         self.subscriptions = Subscriptions(

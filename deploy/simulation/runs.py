@@ -1,5 +1,6 @@
 """Many worlds, one after another on every core, and what they came to."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -104,8 +105,16 @@ def run_control(name: str, seeds: Iterable[int]) -> tuple[int, Outcome | None]:
     return tried, None
 
 
+def _rarely_collect() -> None:
+    """Have the collector of cycles leave alone what stays, and look at the rest once in a few worlds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
+
+
 def _outcomes(work: list[T], do: Callable[[T], R]) -> Iterator[R]:
     prepare()  # before the processes part, so that each has the databases and the compiled statements
+    _rarely_collect()
     cores = min(len(work), len(os.sched_getaffinity(0)))
     if cores < 2:
         yield from map(do, work)

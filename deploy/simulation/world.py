@@ -33,13 +33,19 @@ OFFICE = "office"
 PATIENCE = 240.0
 SERVICES: dict[str, Service] = {"members": members, "courses": courses}
 # Most worlds are small, because most faults need only two; some are as large as the network will be.
-SIZES = {2: 62, 3: 25, 4: 8, 5: 3, 7: 1, 13: 1}
+SIZES = {2: 76, 3: 18, 4: 4, 5: 1.2, 7: 0.5, 13: 0.3}
 
 
 @cache
 def template(service: str) -> bytes:
     """Give a new database of a service: migrated as in life, with the recorder's table."""
     return run(_migrated(SERVICES[service]))
+
+
+@cache
+def basis() -> Settings:
+    """Give what the settings of all sites have in common; to read them is slow."""
+    return Settings(office=OFFICE, secret=SecretStr("0123456789abcdef0123"))
 
 
 async def _migrated(service: Service) -> bytes:
@@ -71,13 +77,13 @@ class Plan:
         sites = random.choices(list(SIZES), list(SIZES.values()))[0]
         return cls(
             sites=sites,
-            seconds=random.uniform(10, 25),
-            actions=random.randint(8, 24),
-            turn=random.uniform(1.5, 4.5),
-            offer_time=timedelta(seconds=random.uniform(2, 20)),
+            seconds=random.uniform(6, 14),
+            actions=random.randint(6, 18),
+            turn=random.uniform(2.0, 5.0),
+            offer_time=timedelta(seconds=random.uniform(2, 12)),
             rates=Rates.drawn(random),
             skewed=random.random() < 0.5,
-            linked=random.random() < 0.4,
+            linked=random.random() < 0.33,
         )
 
 
@@ -112,12 +118,7 @@ class World:
         mine = (f"inst-{number:02}",)
         hosted = (OFFICE, *mine) if number == 0 else mine
         names = ("members", "courses") if number == 0 or self.linked else ("courses",)
-        settings = Settings(
-            office=OFFICE,
-            hosted=",".join(hosted),
-            secret=SecretStr("0123456789abcdef0123"),
-            offer_time=self.plan.offer_time,
-        )
+        settings = basis().model_copy(update={"hosted": ",".join(hosted), "offer_time": self.plan.offer_time})
         disks = {name: Disk(template(name)) for name in names}
         if self.linked:
             self.redises.append(self.parts.redis(f"redis{number:02}"))
@@ -176,7 +177,7 @@ class World:
         self.processes.remove(process)
         service, site = process.service.name, process.site
         if not process.place.startswith(f"{site.name}b"):
-            delay = self.random.uniform(0.1, 1.0 if self.healing else 8.0)
+            delay = self.random.uniform(0.1, 1.0 if self.healing else 6.0)
             asyncio.get_running_loop().call_later(delay, self.start_process, site, service, "")
 
     # How the world lives.
@@ -211,9 +212,12 @@ class World:
         """Have the office take in one institution after another; some come late."""
         for name in self.institutions:
             if self.random.random() < 0.2:
-                await asyncio.sleep(self.random.uniform(0, 10))
-            while not await self._taken_in(name):  # noqa: ASYNC110 - a person tries again
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(self.random.uniform(0, 5))
+            await self._take_in_at_last(name)
+
+    async def _take_in_at_last(self, name: str) -> None:
+        while not await self._taken_in(name):  # noqa: ASYNC110 - a person tries again
+            await asyncio.sleep(0.5)
 
     async def _taken_in(self, name: str) -> bool:
         found = [one for one in self.processes if one.service is members and one.site is self.sites[0]]
@@ -257,8 +261,12 @@ class World:
 
     async def _mend(self) -> None:
         """Bring the release that bears what the last one could not, and have an operator ask for it."""
-        await asyncio.sleep(5.0)
+        await asyncio.sleep(1.0)
         await self._settle()
+        if (self.sites[0].name, "members") in self.restored:
+            # What a backup lost before anybody heard of it is gone; the office sees that and does it again.
+            for name in self.institutions:
+                await self._take_in_at_last(name)
         self.mended = True
         for site in self.sites:
             for disk in site.disks.values():

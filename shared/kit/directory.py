@@ -1,5 +1,6 @@
 """Every service's own copy of who is in the network and which API keys open it, fed by what members tells."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -8,13 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract import members
-from shared.contract.words import InstitutionState
+from shared.contract.streams import StreamName
+from shared.contract.words import Audience, InstitutionState
 from shared.kit.database import upsert
 from shared.kit.hears import Hears
+from shared.kit.settings import Settings
 from shared.kit.tables import api_key, institution
 from shared.kit.work import Work
 
 hears = Hears()
+_KNOWN = sa.select(institution.c.slug, institution.c.name)
 
 
 @hears.newest(
@@ -63,8 +67,20 @@ class Key:
 
 async def known_institutions(connection: AsyncConnection) -> dict[str, str]:
     """Give the names of the institutions that take part, by slug; one that left is still read to its end."""
-    found = await connection.execute(sa.select(institution.c.slug, institution.c.name))
+    found = await connection.execute(_KNOWN)
     return {row.slug: row.name for row in found}
+
+
+def streams_of(service: str, settings: Settings) -> Callable[[AsyncConnection], Awaitable[set[str]]]:
+    """Give what names the streams that a service may have written here, by who is hosted; sealed ones are not named."""
+
+    async def named(connection: AsyncConnection) -> set[str]:
+        known = {settings.office, *await known_institutions(connection)}
+        here = known if settings.hosted == "*" else set(settings.hosted.split(","))
+        spaces = (Audience.NETWORK, Audience.INSTITUTION)
+        return {str(StreamName(space, one, service)) for one in here for space in spaces}
+
+    return named
 
 
 async def find_key(connection: AsyncConnection, secret: str) -> Key | None:

@@ -1,16 +1,53 @@
 """A lease row with a fencing token: several copies of a service may run, one of them does what only one may do."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.clock import Clock
-from shared.kit.database import Database, insert
+from shared.kit.database import Database
 from shared.kit.tables import lease
 
 TERM = timedelta(seconds=4)
+# Asked several times a second by every relay: to build it costs more than to run it.
+_HELD = (
+    sa.select(lease.c.name)
+    .where(
+        lease.c.name == sa.bindparam("name"),
+        lease.c.holder == sa.bindparam("holder"),
+        lease.c.token == sa.bindparam("token"),
+    )
+    .with_for_update()
+)
+
+# A claim that nobody ever had: tokens begin with 1.
+_NEVER = (0, datetime(2000, 1, 1, tzinfo=UTC))
+
+
+@cache
+def _claim(dialect: str) -> sa.sql.base.Executable:
+    """Give the statement that takes or renews a lease; built once, as above."""
+    until = lease.c.until.type
+    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(lease).values(
+        name=sa.bindparam("lease_name"),
+        holder=sa.bindparam("lease_holder"),
+        token=1,
+        until=sa.bindparam("lease_until", type_=until),
+    )
+    new = statement.excluded
+    mine = (lease.c.holder == new.holder) & (lease.c.token == sa.bindparam("known_token"))
+    free = (lease.c.until < sa.bindparam("now", type_=until)) | (lease.c.holder == new.holder)
+    left = (lease.c.token == sa.bindparam("left_token")) & (lease.c.until == sa.bindparam("left_until", type_=until))
+    token = sa.case((mine, lease.c.token), else_=lease.c.token + 1)
+    return statement.on_conflict_do_update(
+        index_elements=["name"],
+        set_={"holder": new.holder, "until": new.until, "token": token},
+        where=free | left,
+    ).returning(lease.c.token)
 
 
 @dataclass
@@ -33,22 +70,10 @@ class Lease:
         """
         now = self.clock.now()
         async with self.database.transaction() as connection:
-            statement = insert(connection, lease).values(name=self.name, holder=self.holder, token=1, until=now + TERM)
-            mine = (lease.c.holder == self.holder) & (lease.c.token == self.token)
-            free = (lease.c.until < now) | (lease.c.holder == self.holder)
-            if self._seen and self._since and now - self._since > TERM:
-                free |= (lease.c.token == self._seen[0]) & (lease.c.until == self._seen[1])
-            taken = await connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["name"],
-                    set_={
-                        "holder": self.holder,
-                        "until": now + TERM,
-                        "token": sa.case((mine, lease.c.token), else_=lease.c.token + 1),
-                    },
-                    where=free,
-                ).returning(lease.c.token)
-            )
+            left = self._seen if self._seen and self._since and now - self._since > TERM else _NEVER
+            values = {"lease_name": self.name, "lease_holder": self.holder, "lease_until": now + TERM, "now": now}
+            values |= {"known_token": self.token, "left_token": left[0], "left_until": left[1]}
+            taken = await connection.execute(_claim(connection.dialect.name), values)
             token = taken.scalar_one_or_none()
             await self._look(connection, now, taken=token is not None)
         self.token = token or 0
@@ -66,11 +91,7 @@ class Lease:
 
     async def confirm(self, connection: AsyncConnection) -> bool:
         """Tell, inside a transaction, whether the lease is still held; it cannot be taken until that one ends."""
-        found = await connection.execute(
-            sa.select(lease.c.name)
-            .where(lease.c.name == self.name, lease.c.holder == self.holder, lease.c.token == self.token)
-            .with_for_update()
-        )
+        found = await connection.execute(_HELD, {"name": self.name, "holder": self.holder, "token": self.token})
         return self.token > 0 and found.first() is not None
 
     async def release(self) -> None:

@@ -244,7 +244,16 @@ def build(service: Service, settings: Settings) -> Node[Any]:
     )
     hub = HubWitness(settings.internal_url("members"), node_key(settings), http) if settings.hub else None
     epochs = Epochs(database, streams, clock, lease, hub, recovery(works, service.recover, service.takes))
-    relay = Relay(database, streams, clock, random, lease, epochs, hub.remove if hub else None)
+    relay = Relay(
+        database,
+        streams,
+        clock,
+        random,
+        lease,
+        epochs,
+        hub.remove if hub else None,
+        directory.streams_of(service.name, settings),
+    )
     takes = service.takes
     in_streams = InStreams(service.name, takes, works, broker, redis, settings, random) if takes else None
     return Node(

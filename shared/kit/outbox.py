@@ -15,6 +15,15 @@ from shared.kit.tables import blanked, outbox, stream_head
 
 PAGE = 500
 PAGE_BYTES = 4 * 1024 * 1024
+# What relays ask in every turn: to build these costs more than to run them.
+_WAITING = (
+    sa.select(outbox.c.id, outbox.c.stream, outbox.c.key, outbox.c.payload)
+    .where(outbox.c.seq.is_(None))
+    .order_by(outbox.c.id)
+    .limit(PAGE)
+)
+_ENDS = sa.select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq)
+_BLANKED = sa.select(blanked).limit(PAGE)
 
 
 async def number_waiting(
@@ -25,14 +34,7 @@ async def number_waiting(
     Numbers are given here and never at insert: the order of serials is not the order of commits, and a reader
     would pass over a row that was committed late (Eventuous#222, kamu-cli#1398).
     """
-    waiting = (
-        await connection.execute(
-            sa.select(outbox.c.id, outbox.c.stream, outbox.c.key, outbox.c.payload)
-            .where(outbox.c.seq.is_(None))
-            .order_by(outbox.c.id)
-            .limit(PAGE)
-        )
-    ).all()
+    waiting = (await connection.execute(_WAITING)).all()
     unclear = {row.stream for row in waiting if not is_clear(row.stream)}
     waiting = [row for row in waiting if row.stream not in unclear]
     if not waiting:
@@ -89,7 +91,7 @@ async def _heads(connection: AsyncConnection, streams: set[str]) -> dict[str, tu
 
 async def ends_of_log(connection: AsyncConnection) -> dict[str, Position]:
     """Give the position of the last numbered message of every stream that this service writes."""
-    found = (await connection.execute(sa.select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq))).all()
+    found = (await connection.execute(_ENDS)).all()
     return {
         row.stream: Position(row.epoch, row.seq) if row.seq else await end_of_log(connection, row.stream)
         for row in found
@@ -134,9 +136,14 @@ async def unnumber_behind(connection: AsyncConnection, stream: str, after: Posit
 
 
 async def keep_lost(connection: AsyncConnection, stream: str, entries: list[Entry], now: datetime) -> None:
-    """Put messages back into the log that were published before, with the positions they have had."""
+    """Put messages back into the log that were published before, with the positions they have had.
+
+    Where a backup was made between a commit and its number, some of them wait in it: they would be told a second time,
+    behind what is newer.
+    """
     if not entries:
         return
+    await _drop_waiting(connection, stream, {entry.payload for entry in entries})
     rows = []
     for entry in entries:
         key, type_word, told_at = _said(entry, now)
@@ -153,6 +160,15 @@ async def keep_lost(connection: AsyncConnection, stream: str, entries: list[Entr
             }
         )
     await connection.execute(sa.insert(outbox), rows)
+
+
+async def _drop_waiting(connection: AsyncConnection, stream: str, told: set[bytes]) -> None:
+    waiting = await connection.execute(
+        sa.select(outbox.c.id, outbox.c.payload).where(outbox.c.stream == stream, outbox.c.seq.is_(None))
+    )
+    ids = [row.id for row in waiting if row.payload in told]
+    for start in range(0, len(ids), PAGE):
+        await connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids[start : start + PAGE])))
 
 
 def _said(entry: Entry, now: datetime) -> tuple[str, str, datetime]:
@@ -234,7 +250,7 @@ async def blank(connection: AsyncConnection, stream: str, key: str, type_word: s
 async def blanked_entries(connection: AsyncConnection) -> dict[str, list[Position]]:
     """Give up to 500 entries that Redis has to lose, by stream."""
     wanted: dict[str, list[Position]] = defaultdict(list)
-    for row in await connection.execute(sa.select(blanked).limit(PAGE)):
+    for row in await connection.execute(_BLANKED):
         wanted[row.stream].append(Position(row.epoch, row.seq))
     return wanted
 

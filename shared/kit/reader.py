@@ -33,6 +33,7 @@ MOST_ATTEMPTS = 3
 LONGEST_BATCH = 30.0
 SETTLE = 2.0
 REFILLED_WITHIN = timedelta(minutes=10)
+_STORED = sa.select(cursor).where(cursor.c.stream == sa.bindparam("stream"))
 
 Backfill = Callable[[str, Position, int], Awaitable[list[Entry]]]
 
@@ -143,7 +144,7 @@ class StreamReader:
 
     async def _stored(self) -> Position | None:
         async with self._works.database.reading() as connection:
-            row = (await connection.execute(sa.select(cursor).where(cursor.c.stream == self.stream))).first()
+            row = (await connection.execute(_STORED, {"stream": self.stream})).first()
         if row is None:
             return None
         self._attempts, self._careful = row.attempts, Position(row.careful_epoch, row.careful_seq)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.streams import parse_stream
 from shared.contract.words import Audience
@@ -20,6 +21,7 @@ from shared.kit.streams import START, Entry, Heartbeat, Position, Streams
 log = structlog.get_logger()
 
 Erase = Callable[[str, list[Position]], Awaitable[None]]
+Mine = Callable[[AsyncConnection], Awaitable[set[str]]]
 BEAT_EVERY = timedelta(seconds=30)
 AT_ONCE = 8
 
@@ -36,6 +38,7 @@ class Relay:
         lease: Lease,
         epochs: Epochs | None = None,
         erase: Erase | None = None,
+        mine: Mine | None = None,
     ) -> None:
         self._database = database
         self._streams = streams
@@ -47,6 +50,7 @@ class Relay:
         self._beaten: dict[str, tuple[Heartbeat, datetime]] = {}
         self._failures = 0
         self._publishing: asyncio.Task[None] | None = None
+        self._mine = mine
         self._erase = erase
         self._erase_after = clock.now()
         self.stopped: dict[str, str] = {}
@@ -93,6 +97,10 @@ class Relay:
         await self._remove_blanked()
         async with self._database.reading() as connection:
             names = list(await outbox.ends_of_log(connection))
+            mine = await self._mine(connection) if self._mine else set()
+        # A backup may be older than the first message of a stream: then only its name leads to what was lost.
+        for stream in sorted(mine.difference(names)):
+            await self._is_clear(stream)
         names = [stream for stream in names if await self._is_clear(stream)]
         async with self._database.reading() as connection:
             ours = await outbox.ends_of_log(connection)

@@ -27,6 +27,9 @@ from shared.kit.tables import cursor, parked
 
 log = structlog.get_logger()
 
+_CURSORS = sa.select(cursor.c.stream, cursor.c.epoch, cursor.c.seq)
+_TO_RETRY = sa.select(parked.c.stream).distinct().where(parked.c.state == "retry")
+
 # XREAD blocks on the server and wakes at once; this only bounds how long a silent connection stays unnoticed.
 BLOCK_MS = 2000
 STUCK = 2.0
@@ -163,9 +166,9 @@ class Subscriptions:
         names = list(self.readers)
         heads = dict(zip(names, await self._streams.heads(names), strict=True))
         async with self._database.reading() as connection:
-            rows = await connection.execute(sa.select(cursor.c.stream, cursor.c.epoch, cursor.c.seq))
+            rows = await connection.execute(_CURSORS)
             stored = {row.stream: Position(row.epoch, row.seq) for row in rows}
-            retries = await connection.execute(sa.select(parked.c.stream).distinct().where(parked.c.state == "retry"))
+            retries = await connection.execute(_TO_RETRY)
             to_retry = set(retries.scalars())
         for name, head in heads.items():
             reader = self.readers[name]

@@ -22,9 +22,18 @@ async def test_the_sign_nul_is_refused_in_an_address(house: House, query: str) -
     assert (await house.api.get("/runs?after=%00.x")).status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("starts_on", 0), ("starts_on", "2027-01-01T00:00:00Z"), ("capacity", "5"), ("part_time", 1)]
-)
+LESSON = {"starts": "2027-03-01T08:00:00Z", "ends": "2027-03-01T11:45:00Z"}
+WRONG = [
+    ("starts_on", 0),
+    ("starts_on", "2027-01-01T00:00:00Z"),
+    ("capacity", "5"),
+    ("part_time", 1),
+    ("sessions", [LESSON | {"starts": 1804000000}]),
+    ("sessions", [LESSON | {"colour": "red"}]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
 async def test_another_kind_of_value_is_not_taken_for_the_right_one(house: House, name: str, value: object) -> None:
     """A number is no day, a text no number, and 1 is not true, whatever pydantic would make of it."""
     run = await house.run()

@@ -11,7 +11,7 @@ from shared.kit.epochs import PATIENCE, Epochs
 from shared.kit.lease import Lease
 from shared.kit.memory_streams import MemoryStreams
 from shared.kit.reader import _contiguous
-from shared.kit.relay import Relay
+from shared.kit.relay import Mine, Relay
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
@@ -37,11 +37,13 @@ class Line:
         return await self._there.read(stream, after, count)
 
 
-def _relay(sample: Sample, hub: Line | None = None, streams: MemoryStreams | None = None) -> Relay:
+def _relay(
+    sample: Sample, hub: Line | None = None, streams: MemoryStreams | None = None, mine: Mine | None = None
+) -> Relay:
     lease = sample.lease = Lease("relay", "one", sample.database, sample.clock)
     there = streams or sample.streams
     epochs = Epochs(sample.database, there, sample.clock, lease, hub, sample_recover(sample))
-    return Relay(sample.database, there, sample.clock, sample.random, lease, epochs)
+    return Relay(sample.database, there, sample.clock, sample.random, lease, epochs, mine=mine)
 
 
 def sample_recover(sample: Sample):  # type: ignore[no-untyped-def] # the closure is the sample's hook
@@ -94,6 +96,58 @@ async def test_a_restored_database_takes_back_what_the_nodes_redis_still_holds(s
     async with sample.database.reading() as connection:
         log = await outbox.log_after(connection, PUB, START, 99)
     assert log == await sample.streams.read(PUB, START, 99)
+
+
+async def _restore_unnumbered(sample: Sample) -> None:
+    """Bring the database back to the moment between the commit of all messages and the number of the first."""
+    async with sample.database.transaction() as connection:
+        await connection.execute(sa.update(rows).values(epoch=None, seq=None, hash=None))
+        await connection.execute(sa.delete(stream_head))
+
+
+async def test_what_a_backup_holds_without_its_number_is_not_told_twice(sample: Sample) -> None:
+    """It was published before the restore: it comes back with the position it had, and nothing waits any more."""
+    await sample.tell(*(institution(version=n) for n in range(1, 4)))
+    await _publish(sample, _relay(sample))
+    await _restore_unnumbered(sample)
+    await _publish(sample, _relay(sample))
+    assert await _names(sample.streams) == ["1-1", "1-2", "1-3"]  # type: ignore[arg-type]
+
+
+async def test_unless_it_is_dropped_an_old_message_comes_behind_newer_ones(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: what waits in the backup is numbered once more, and the newest of a thing is an old one."""
+
+    async def keep(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(outbox, "_drop_waiting", keep)
+    await sample.tell(*(institution(version=n) for n in range(1, 4)))
+    await _publish(sample, _relay(sample))
+    await _restore_unnumbered(sample)
+    await _publish(sample, _relay(sample))
+    assert (await _names(sample.streams))[3:] == ["2-1", "2-2", "2-3"]  # type: ignore[arg-type]
+
+
+async def _restore_empty(sample: Sample) -> None:
+    async with sample.database.transaction() as connection:
+        for table in (rows, stream_head):
+            await connection.execute(sa.delete(table))
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_backup_older_than_a_stream_takes_it_back_by_its_name(sample: Sample, named: bool) -> None:
+    """Nothing in such a backup speaks of the stream; the control does not name it, and nothing comes back."""
+
+    async def mine(_: object) -> set[str]:
+        return {PUB} if named else set()
+
+    await sample.tell(*(institution(version=n) for n in range(1, 4)))
+    await _publish(sample, _relay(sample))
+    await _restore_empty(sample)
+    await _publish(sample, _relay(sample, mine=mine))
+    assert sample.taken_back == ([1, 2, 3] if named else [])  # type: ignore[attr-defined]
 
 
 async def test_a_restored_node_asks_the_hub_before_its_first_message(sample: Sample) -> None:

@@ -8,9 +8,29 @@ from typing import Any
 
 import pytest
 
-WORLDS = int(os.environ.get("ALBUM_SIMULATED_WORLDS", "40"))
+WORLDS = int(os.environ.get("ALBUM_SIMULATED_WORLDS", "80"))
+# What so few worlds may by chance not need; `make simulate` demands these, too.
+RARE = {
+    "cursor_followed",
+    "cursor_moved_by_other_copy",
+    "epoch_begun",
+    "foreign_stream_waits_not_genuine",
+    "gap_filled",
+    "own_stream_not_sent_forged",
+    "own_stream_not_sent_institution_not_active",
+    "seat_offered",
+    "stale_relay_fenced",
+    "stream_inside_lost",
+}
 # Where a control was found to go wrong; a few worlds on, so that a change elsewhere need not move it at once.
-CONTROLS = {"star_ids": 0, "cursor_apart": 0, "no_lease": 1, "no_compare": 0, "no_signature_check": 3, "no_attempts": 0}
+CONTROLS = {
+    "star_ids": 0,
+    "cursor_apart": 33,
+    "no_lease": 0,
+    "no_compare": 27,
+    "no_signature_check": 32,
+    "no_attempts": 30,
+}
 
 
 def _simulate(*options: str, hash_seed: str = "0") -> tuple[int, dict[str, Any], str]:
@@ -26,7 +46,8 @@ def test_worlds_full_of_faults_heal() -> None:
     """All copies are equal to what their owners told, each message was used once and in order, no seat given twice."""
     code, found, errors = _simulate("--seeds", f"{WORLDS}")
     assert (code, found.get("violations")) == (0, 0), errors[-5000:]
-    assert (found["seeds"], found["missing_marks"]) == (WORLDS, [])
+    assert found["seeds"] == WORLDS
+    assert set(found["missing_marks"]) <= RARE
 
 
 def test_a_seed_replays_whatever_python_hashes_with() -> None:
