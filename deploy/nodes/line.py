@@ -77,10 +77,9 @@ class Line:
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # the other side is gone; so is this one in a moment
+        with suppress(OSError):  # the other side is gone; so is this one in a moment
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
     finally:
         writer.close()

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from random import SystemRandom
 from typing import Annotated
 
 import typer
@@ -18,14 +17,12 @@ from services.courses.domain.formats.exporting import EXPORTS, Export, ExportNam
 from services.courses.domain.formats.reading import Format, read
 from services.courses.handlers import exporting, importing
 from services.courses.handlers.importing import Report
-from services.courses.store import Store
 from shared.contract.words import SLUG
-from shared.kit.clock import Ids, SystemClock
-from shared.kit.command import on_database
+from shared.kit.clock import SystemClock
+from shared.kit.command import on_database, works_of
 from shared.kit.database import Database
 from shared.kit.directory import known_institutions
 from shared.kit.node import Service
-from shared.kit.work import Works
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A catalogue file.")]
 Institution = Annotated[str, typer.Option(help="Whose courses these are, such as vhs-hannover.")]
@@ -91,16 +88,11 @@ def _check(institution: str | None) -> None:
         raise typer.BadParameter(f"'{institution}' is no slug of an institution, such as vhs-hannover")
 
 
-def _works(service: Service, database: Database) -> Works[Store]:
-    clock = SystemClock()
-    return Works(database, Store, clock, Ids(SystemRandom(), clock), service.settings())
-
-
 async def _exported(
     service: Service, database: Database, export: Export, institution: str | None, out: Path | None
 ) -> None:
     base = service.settings().link_url(service.name)
-    pieces = exporting.pieces(export, institution, base, _works(service, database))
+    pieces = exporting.pieces(export, institution, base, works_of(service, database))
     if out is None:
         async for piece in pieces:
             typer.echo(piece, nl=False)
@@ -117,7 +109,7 @@ async def _imported(
     service: Service, database: Database, form: Format, institution: str, entries: tuple[Entry, ...], preview: bool
 ) -> tuple[Report, bool]:
     """Import or preview; tell as well whether the institution is known to be in the network."""
-    works = _works(service, database)
+    works = works_of(service, database)
     async with works.looking() as store:
         known = institution in await known_institutions(store.connection)
         if preview:

@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from random import SystemRandom
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -16,11 +15,10 @@ from services.members.domain.key import SCOPES, ApiKey, Scope
 from services.members.handlers import institutions as of_institutions
 from services.members.handlers import keys as of_keys
 from services.members.store import Store
-from shared.kit.clock import Ids, SystemClock
-from shared.kit.command import on_database, services
+from shared.kit.command import on_database, services, works_of
 from shared.kit.database import Database
 from shared.kit.errors import Problem
-from shared.kit.work import Work, Works
+from shared.kit.work import Work
 from shared.network.commands import network
 from shared.network.hub_commands import hub
 
@@ -97,11 +95,9 @@ def revoke(key_id: str) -> None:
 def _work(do: Callable[[Work[Store]], Awaitable[T]]) -> T:
     """Do something in one unit of work; the relay of the running service publishes what was told."""
     service = services()["members"]
-    clock = SystemClock()
 
     async def run(database: Database) -> T:
-        works = Works(database, Store, clock, Ids(SystemRandom(), clock), service.settings())
-        async with works() as work:
+        async with works_of(service, database)() as work:
             return await do(work)
 
     try:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import entry_points
+from random import SystemRandom
 from typing import Annotated, Any, TypeVar
 
 import sqlalchemy as sa
@@ -16,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.kit import migrate, parking, tables
-from shared.kit.clock import SystemClock
+from shared.kit.clock import Ids, SystemClock
 from shared.kit.database import Database
 from shared.kit.node import Service
 from shared.kit.redis_streams import RedisStreams, connect
 from shared.kit.settings import Settings, secrets_from_files
 from shared.kit.streams import START, Position
+from shared.kit.work import Works
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -46,19 +48,24 @@ def services() -> dict[str, Service]:
 
 def on_database(service: Service, do: Callable[[Database], Awaitable[T]]) -> T:
     """Do something on a service's database and close it."""
+    return asyncio.run(with_database(service, do))
 
-    async def run() -> T:
-        database = Database(service.settings().database_of(service.name))
-        try:
-            if not await migrate.ready(service, database):
-                raise typer.BadParameter(
-                    f"run `album migrate` first: the database of {service.name} has another schema"
-                )
-            return await do(database)
-        finally:
-            await database.close()
 
-    return asyncio.run(run())
+async def with_database(service: Service, do: Callable[[Database], Awaitable[T]]) -> T:
+    """Do something on a service's database and close it, where a command does more than that."""
+    database = Database(service.settings().database_of(service.name))
+    try:
+        if not await migrate.ready(service, database):
+            raise typer.BadParameter(f"run `album migrate` first: the database of {service.name} has another schema")
+        return await do(database)
+    finally:
+        await database.close()
+
+
+def works_of(service: Service, database: Database) -> Works[Any]:
+    """Give what opens the units of work of a command; the relay of the running service publishes what was told."""
+    clock = SystemClock()
+    return Works(database, service.store, clock, Ids(SystemRandom(), clock), service.settings())
 
 
 @app.command("migrate")

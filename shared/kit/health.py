@@ -1,9 +1,6 @@
 """Health of consumers, not only of HTTP: ready means that stores answer and streams are kept up with."""
 
 import asyncio
-import os
-import sys
-import urllib.request
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,18 +67,3 @@ def _gauges(node: Node[Any]) -> tuple[Gauge, Gauge, Gauge]:
         )
         node.registry.album_gauges = known  # type: ignore[attr-defined] # lives and dies with the registry
     return known
-
-
-def main() -> int:
-    """Ask the service of this container for its health; 0 is ready."""
-    url = f"http://127.0.0.1:{os.environ.get('ALBUM_PORT', '8100')}/health/ready"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return 0 if answer.status == 200 else 1
-    except OSError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - docker shows it in `docker inspect`
-        return 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

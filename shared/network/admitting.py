@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -14,9 +13,8 @@ from itsdangerous import BadData, URLSafeSerializer
 from shared.kit.errors import NotFound
 from shared.kit.http import node_of
 from shared.kit.node import Node
-from shared.network.hub import HubFolder
 from shared.network.office import Asking, Office
-from shared.network.office_turn import open_office
+from shared.network.office_turn import is_kept_here, open_office
 from shared.network.refusal import Refused
 from shared.pages.page import SECURITY_HEADERS, render
 from shared.pages.wording import Page
@@ -108,10 +106,9 @@ async def admit(admission: Admitted, request: Request) -> HTMLResponse:
 
 def _office(node: Node[Any]) -> Any:
     settings: Any = node.settings
-    if not settings.hub_dir or not settings.hub:
+    if not is_kept_here(settings):
         raise NotFound("Not Found")
-    folder = HubFolder(Path(settings.hub_dir))
-    return open_office(node.database, folder, settings.hub, settings.hub_ca, settings.office, node.works.clock)
+    return open_office(node.database, settings, node.works.clock)
 
 
 def _page(heading: str, sentence: str, status: int, *, kid: str = "", button: str | None = None) -> Page:

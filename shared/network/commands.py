@@ -36,9 +36,11 @@ def invite(
     as_json: AsJson = False,
 ) -> None:
     """Invite an institution: prints a code that works once, for seven days (office)."""
+    from shared.network.office_turn import ca_of  # noqa: PLC0415 - keeps `album` quick
+
     settings = _settings()
-    ca = Path(settings.hub_ca or Path(settings.hub_dir) / "server" / "tls" / "ca.crt")
-    known = ca.read_text("utf-8") if ca.exists() else None
+    ca = ca_of(settings)
+    known = Path(ca).read_text("utf-8") if ca and Path(ca).exists() else None
     invitation = _in_office(lambda office: office.invite(slug, address or settings.hub, known))
     if as_json:
         typer.echo(json.dumps({"slug": slug, "code": invitation.code}))
@@ -283,18 +285,14 @@ def _institutions(roster: "Roster") -> list[dict[str, Any]]:
 def _in_office(do: "Callable[[Office], Awaitable[T]]") -> T:
     """Do something as the office: on its node's database, with its root keys, on its hub."""
     from shared.kit.clock import SystemClock  # noqa: PLC0415 - keeps `album` quick
-    from shared.network.hub import HubFolder  # noqa: PLC0415 - as above
-    from shared.network.office_turn import open_office  # noqa: PLC0415 - as above
+    from shared.network.office_turn import is_kept_here, open_office  # noqa: PLC0415 - as above
 
     settings = _settings()
-    if not settings.hub_dir or not settings.hub:
+    if not is_kept_here(settings):
         raise typer.BadParameter("this is for the office: set ALBUM_HUB_DIR and ALBUM_HUB")
 
     async def run(database: "Database") -> T:
-        folder = HubFolder(Path(settings.hub_dir))
-        async with open_office(
-            database, folder, settings.hub, settings.hub_ca, settings.office, SystemClock()
-        ) as office:
+        async with open_office(database, settings, SystemClock()) as office:
             return await do(office)
 
     return asyncio.run(_run(lambda: _on_members(run)))
@@ -324,18 +322,9 @@ def _or_exit(do: Callable[[], T]) -> T:
 
 
 async def _on_members(do: "Callable[[Database], Awaitable[T]]") -> T:
-    from shared.kit import migrate  # noqa: PLC0415 - keeps `album` quick
-    from shared.kit.command import services  # noqa: PLC0415 - as above
-    from shared.kit.database import Database  # noqa: PLC0415 - as above
+    from shared.kit.command import services, with_database  # noqa: PLC0415 - keeps `album` quick
 
-    service = services()["members"]
-    database = Database(service.settings().database_of("members"))
-    try:
-        if not await migrate.ready(service, database):
-            raise typer.BadParameter("run `album migrate` first: the database of members has another schema")
-        return await do(database)
-    finally:
-        await database.close()
+    return await with_database(services()["members"], do)
 
 
 def _counter(place: Any, user: str, password: str) -> Any:

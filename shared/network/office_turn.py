@@ -25,15 +25,25 @@ log = structlog.get_logger()
 EVERY = 5.0
 
 
+def is_kept_here(settings: Any) -> bool:
+    """Tell whether this is the office's node: it knows the hub's address and has its folder."""
+    return bool(settings.hub_dir and settings.hub)
+
+
+def ca_of(settings: Any) -> Path | str | None:
+    """Give who signed the hub's certificate, a file or PEM: as the operator says, or as the hub's folder has it."""
+    made = HubFolder(Path(settings.hub_dir)).ca
+    return settings.hub_ca or (made if made.exists() else None)
+
+
 @asynccontextmanager
-async def open_office(
-    database: Database, folder: HubFolder, hub: str, ca: str, office: str, clock: Clock
-) -> AsyncIterator[Office]:
+async def open_office(database: Database, settings: Any, clock: Clock) -> AsyncIterator[Office]:
     """Open the office on the folder that `album hub init` made, connected to its hub."""
-    client = connect_hub(hub, OFFICE, folder.password(), ca or (str(folder.ca) if folder.ca.exists() else None))
+    folder = HubFolder(Path(settings.hub_dir))
+    client = connect_hub(settings.hub, OFFICE, folder.password(), ca_of(settings))
     try:
         seeds = folder.root_seeds()
-        opened = Office(database, RedisDesk(client, folder), seeds, office, clock)
+        opened = Office(database, RedisDesk(client, folder), seeds, settings.office, clock)
         await opened.begin(threshold=len(seeds) // 2 + 1)
         yield opened
     finally:
@@ -43,15 +53,12 @@ async def open_office(
 async def turn(node: Node[Any]) -> None:
     """Keep the network fresh for as long as the node runs; does nothing where the office's hub is not kept."""
     settings: Any = node.settings
-    if not settings.hub_dir or not settings.hub:
+    if not is_kept_here(settings):
         return
-    folder = HubFolder(Path(settings.hub_dir))
     failures = 0
     while True:
         try:
-            async with open_office(
-                node.database, folder, settings.hub, settings.hub_ca, settings.office, node.works.clock
-            ) as office:
+            async with open_office(node.database, settings, node.works.clock) as office:
                 while True:
                     await office.keep_fresh()
                     failures = 0

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from random import SystemRandom
 from typing import Any, TypeVar
 
 import typer
@@ -14,11 +13,10 @@ from services.notifications.domain.push import Push, PushState
 from services.notifications.domain.webhook import Circuit, Webhook
 from services.notifications.handlers.webhooks import push_again
 from services.notifications.store import Store
-from shared.kit.clock import Ids, SystemClock
-from shared.kit.command import AsJson, on_database, services
+from shared.kit.command import AsJson, on_database, services, works_of
 from shared.kit.database import Database
 from shared.kit.errors import Problem
-from shared.kit.work import Work, Works
+from shared.kit.work import Work
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Addresses to which public facts are pushed, and how they answer.")
@@ -76,8 +74,7 @@ def _done(do: Callable[[Work[Store]], Awaitable[T]]) -> T:
     service = services()["notifications"]
 
     async def run(database: Database) -> T:
-        clock = SystemClock()
-        async with Works(database, Store, clock, Ids(SystemRandom(), clock), service.settings())() as work:
+        async with works_of(service, database)() as work:
             return await do(work)
 
     try:
