@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test simulate check format contract release fuzz chaos flood soak compose-demo clean
+.PHONY: help setup demo test simulate check format contract release fuzz chaos flood month soak compose-demo clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,11 +57,14 @@ chaos: $(READY) ## Hurt three nodes and a hub, heal, demand equality (ROUNDS=12,
 flood: $(READY) ## Let one institution flood the node beside twelve others (COUNT=10000, SECONDS=300), JSON to var/flood.json
 	@$(BIN)/python -m deploy.load.flood $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS))
 
+month: $(READY) ## Cut thirteen nodes off for a month of virtual time, heal, demand equality (NODES=13, MESSAGES=834)
+	@$(BIN)/python -m deploy.month --json $(if $(NODES),--nodes $(NODES)) $(if $(MESSAGES),--messages $(MESSAGES))
+
 soak: $(READY) ## Work for an hour while a process is killed every minute (MINUTES=60, RATE=50), JSON to var/soak.json
 	@$(BIN)/python -m deploy.load.soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),50)
 
-compose-demo: $(READY) ## Build the images, run the main job through docker-compose, take it down again
-	@PYTHON=$(BIN)/python deploy/compose-demo.sh
+compose-demo: $(READY) ## Build the images, run the main job through docker-compose, take it down again (NODES=2: two projects and a hub)
+	@PYTHON=$(BIN)/python NODES=$(or $(NODES),1) deploy/compose-demo.sh
 
 clean: ## Remove what was made, the environment too
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/contract/judge/node_modules

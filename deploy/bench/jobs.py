@@ -35,7 +35,7 @@ async def naive_relay(database: str, redis: str, count: int, sessions: int) -> A
     node = path.node_at(database, redis)
     await path.commit(node, messages.published(path.institutions(1), sessions=sessions), count)
     yield None
-    await naive.send_all(node.database, redis, count)
+    await naive.send_all(database, redis, count)
     yield None
     await path.close(node)
 

@@ -114,18 +114,16 @@ async def naive_rate(ground: Ground, worker: Worker, load: Load) -> float:
     """Send and read one message and one transaction at a time."""
     ground.wipe_redis()
     there = ground.database()
-    database = Database(there)
     await worker.prepare(
         "naive_relay", database=ground.database(), redis=ground.redis_url, count=load.naive, sessions=load.sessions
     )
-    reader = NaiveReader(database, ground.redis_url, load.naive)
+    reader = NaiveReader(there, ground.redis_url, load.naive)
     await reader.broker.start()
     began = monotonic()
     worker.go()
     await reader.done.wait()
     await worker.result()
-    await reader.broker.stop()
-    await database.close()
+    await reader.stop()
     await check_rows(there, load.naive)
     return load.naive / (reader.ended - began)
 

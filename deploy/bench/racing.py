@@ -8,8 +8,9 @@ from typing import Any
 
 import asyncpg
 
+from services.courses.api.rush import Rush
 from services.courses.domain.run import Run
-from services.courses.handlers import seats
+from services.courses.handlers import asking
 from services.courses.store import Store
 from shared.kit.clock import Ids, SystemClock
 from shared.kit.database import Database
@@ -36,16 +37,21 @@ class Unlocked(Store):
 
 
 async def ask(database: str, run_id: str, people: list[str], institution: str, lock: bool) -> AsyncIterator[Any]:
-    """Have people ask for seats through the service's handler, all at once."""
+    """Have people ask for seats as requests to the service do, all at once; without the lock, one by one."""
     opened = Database(database)
     clock = SystemClock()
     works: Works[Any] = Works(opened, Store if lock else Unlocked, clock, Ids(SystemRandom(), clock), Settings())
     async with opened.reading() as connection:
         await Store(connection).run(run_id)
 
+    rush = Rush(works)
+
     async def one(person: str) -> None:
+        if lock:
+            await rush.ask(run_id, person, institution)
+            return
         seen = None
-        if not lock and opened.is_sqlite:
+        if opened.is_sqlite:
             # SQLite lets one write at a time: without the lock means to look before that, not inside.
             async with works.looking() as store:
                 seen = await store.run(run_id)
@@ -53,7 +59,7 @@ async def ask(database: str, run_id: str, people: list[str], institution: str, l
         async with works() as work:
             if seen is not None:
                 work.store.earlier = seen
-            await seats.ask(run_id, person, institution, work)
+            await asking.ask(run_id, person, institution, work)
 
     yield None
     await asyncio.gather(*(one(person) for person in people))

@@ -25,18 +25,21 @@ def run(seed: int, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"lost files: {found['lost_files']}")
         found["refill"] = asyncio.run(refill_time(Path(other), MESSAGES, seed))
         say(f"refill: {found['refill']}")
-    # In a process of its own: it forks, and here are threads.
-    done = subprocess.run([sys.executable, "-m", "deploy.chaos.sends"], capture_output=True, text=True, check=False)
-    found["sends"] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    for one_ in found["sends"]:
-        say(f"deaths: {one_}")
-    if done.returncode and not any(one_["wrong"] for one_ in found["sends"]):
-        found["sends_failed"] = done.stderr[-2000:]
+    found["sends"] = [_killed_at_sends(database, say) for database in ("sqlite", "postgresql")]
     return found
+
+
+def _killed_at_sends(database: str, say: Callable[[str], None]) -> dict[str, Any]:
+    # In a process of its own: it forks, and here are threads.
+    command = [sys.executable, "-m", "deploy.chaos.sends", "--database", database, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    one: dict[str, Any] = json.loads(lines[-1]) if lines else {"database": database, "wrong": [done.stderr[-2000:]]}
+    say(f"deaths: {one}")
+    return one
 
 
 def wrong(found: dict[str, Any]) -> list[str]:
     """Say what was lost or doubled."""
     said = [f"{name}: {found[name]}" for name in ("lost_files", "refill") if found[name]["lost"]]
-    said += [f"deaths: {one['case']}, {one['calls']}: {one['wrong']}" for one in found["sends"] if one["wrong"]]
-    return said + ([found["sends_failed"]] if "sends_failed" in found else [])
+    return said + [f"deaths: {one['database']}: {one['wrong']}" for one in found["sends"] if one["wrong"]]

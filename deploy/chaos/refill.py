@@ -86,7 +86,8 @@ class Refill:
             wrong += len(set(ours) ^ set(there)) + int(ours != there and set(ours) == set(there))
             if stream == PUB:
                 state = await self.streams.state(stream)
-                wrong += sum(state.get(key) != entry for key, entry in newest.items())
+                logged = {entry.position: entry for entry in ours}
+                wrong += sum(state.get(key) != logged[entry.position] for key, entry in newest.items())
         return wrong
 
 

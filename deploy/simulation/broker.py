@@ -42,17 +42,17 @@ class SimBroker:
 
     def subscriber(self, *, stream: Any, **_: Any) -> "SimSubscriber":
         """Make a subscriber of one stream."""
-        return SimSubscriber(self._process, stream.name, Position.parse(stream.last_id), stream.max_records)
+        return SimSubscriber(self._process, stream)
 
 
 class SimSubscriber:
     """Reads on behind its position, which moves when the handler returns; it is lost with the process."""
 
-    def __init__(self, process: Reads, stream: str, position: Position, page: int) -> None:
+    def __init__(self, process: Reads, wanted: Any) -> None:
         self._process = process
-        self._stream = stream
-        self._position = position
-        self._page = page
+        self._wanted = wanted
+        self._stream = wanted.name
+        self._position = Position.parse(wanted.last_id)
         self._handler: Handler | None = None
 
     def __call__(self, handler: Handler) -> Handler:
@@ -68,7 +68,7 @@ class SimSubscriber:
         while True:
             await self._process.redis.entries_behind(self._stream, self._position)
             try:
-                page = await self._process.streams.read(self._stream, self._position, self._page)
+                page = await self._process.streams.read(self._stream, self._position, self._wanted.max_records)
             except Transient:
                 await asyncio.sleep(AGAIN)
                 continue

@@ -69,12 +69,13 @@ def _control(name: str, seeds: range, as_json: bool) -> None:
 
     if name not in CONTROLS:
         raise typer.BadParameter(f"the controls are {', '.join(CONTROLS)}")
-    tried, wrong = run_control(name, seeds)
+    tried, wrong, protected = run_control(name, seeds)
     found = {
         "control": name,
         "seeds": tried,
         "found_at": None if wrong is None else wrong.seed,
         "violations": [] if wrong is None else wrong.violations[:20],
+        "with_protection": protected,
     }
     if wrong is not None:
         _show(wrong.tail[-SHOWN:], [], f"--seed {wrong.seed} --control {name}")

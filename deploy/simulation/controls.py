@@ -1,6 +1,6 @@
 """Worlds without one of the protections: the simulation must see that they go wrong, or its silence proves nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -12,8 +12,9 @@ from deploy.simulation.loop import now
 from deploy.simulation.process import Parts
 from deploy.simulation.redis import SimRedis
 from deploy.simulation.watching import WatchedLease, WatchedReader
-from shared.kit import outbox, tables
+from shared.kit import tables
 from shared.kit.database import insert, upsert
+from shared.kit.numbering import PAGE, number_waiting
 from shared.kit.relay import Relay
 from shared.kit.streams import Entry, Position
 from shared.network.entries import SignedEntry
@@ -30,7 +31,7 @@ class StarRelay(Relay):
         async with self._database.transaction() as connection:
             if not await self._lease.confirm(connection):
                 return False
-            query = sa.select(o).where(o.c.seq.is_(None)).order_by(o.c.id).limit(outbox.PAGE)
+            query = sa.select(o).where(o.c.seq.is_(None)).order_by(o.c.id).limit(PAGE)
             rows = list(await connection.execute(query))
         for row in rows:
             [end] = await self._streams.heads([row.stream])
@@ -41,7 +42,7 @@ class StarRelay(Relay):
                 await connection.execute(mark)
         return bool(rows)
 
-    async def check(self) -> None:
+    async def check(self, between: Callable[[], Awaitable[object]] | None = None) -> None:
         """Look back at nothing."""
 
 
@@ -95,11 +96,13 @@ class UnlockedRelay(Relay):
         numbered: Numbered = ({}, set())
         try:
             async with self._database.transaction() as connection:
-                numbered = await outbox.number_waiting(connection, self._epochs.is_clear)
+                numbered = await number_waiting(connection, self._epochs.is_clear)
                 raise _NotKeptError  # noqa: TRY301 - the transaction has to see it
         except _NotKeptError:
             await self._clock.sleep(self._random.uniform(0.0, 5.0))
         async with self._database.transaction() as connection:
+            if not await self._lease.confirm(connection):
+                return {}, set()
             for stream, entries in numbered[0].items():
                 await _keep_numbers(connection, stream, [entry for _, entry in entries])
         return numbered
@@ -143,3 +146,7 @@ CONTROLS: Mapping[str, Parts] = MappingProxyType(
         "no_attempts": Parts(reader=UncountedReader),
     }
 )
+
+# The same world with the protection in its place must be well, or the control fails for another reason. Where a control
+# needs more than the lack of a protection to be seen, all of that stays here.
+PROTECTED: Mapping[str, Parts] = MappingProxyType({"no_lease": Parts(relay=UnlockedRelay, twice=True)})

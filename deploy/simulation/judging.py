@@ -75,7 +75,7 @@ def _mirror_unrest(world: "World") -> str | None:
             there |= {site.name: at_once(site.redis.heads([stream]))[0] for site in world.sites}
             if late := {name: str(at) for name, at in there.items() if at != end}:
                 return f"{stream} ends at {end}, elsewhere at {late}"
-    return None
+    return next(_stopped_links(world), None)
 
 
 def _ends(disk: Disk) -> dict[str, Position]:
@@ -98,13 +98,13 @@ def _mirror_faults(world: "World") -> Iterator[str]:
                 for entry in at_once(site.redis.read(stream, START, 1_000_000)):
                     if not _is_same(true.get(entry.position, entry), entry, rechained):
                         yield f"{site.name} has another message at {entry.position} of {stream} than its owner"
+    yield from _stopped_links(world)
+
+
+def _stopped_links(world: "World") -> Iterator[str]:
     for process in world.processes:
-        if process.link is None or process.linking is None or not process.linking.leading.is_set():
-            continue
-        for name, why in process.link.stopped.items():
-            down = process.link.downs.get(name)
-            # Where all there is was taken, a reason is left until the next entry comes.
-            if down is None or down.at.position != world.hub.ends.get(name, START):
+        if process.link is not None and process.linking is not None and process.linking.leading.is_set():
+            for name, why in process.link.stopped.items():
                 yield f"the link of {process.name} stopped {name}: {why}"
 
 

@@ -14,7 +14,7 @@ from deploy.simulation.trace import Trace
 from services.courses.domain.enrolment import Enrolment
 from services.courses.domain.participant import Participant
 from services.courses.domain.run import Offer, Run
-from services.courses.handlers import participants, runs, seats
+from services.courses.handlers import asking, participants, runs, seats
 from services.courses.store import Queued, Store, tables
 from shared.contract.words import EnrolmentState, RunKind, Session
 from shared.kit.errors import Problem
@@ -108,7 +108,7 @@ class Desk:
         if len(self._participants) < 3 or self._random.random() < 0.4:
             await self._register(process)
         run, participant = self._random.choice(self._runs), self._random.choice(self._participants)
-        await self._done(process, lambda work: seats.ask(run, participant, self.institution, work))
+        await self._done(process, lambda work: asking.ask(run, participant, self.institution, work))
 
     async def _register(self, process: Process) -> None:
         blank = Participant(process.works.ids.new("participant"), self.institution, "de")
@@ -145,7 +145,7 @@ class Desk:
     async def _ask_again(self, process: Process) -> None:
         if self._enrolments:
             who = self._random.choice(self._enrolments)
-            await self._done(process, lambda work: seats.ask_again(who, self.institution, work))
+            await self._done(process, lambda work: asking.ask_again(who, self.institution, work))
 
     async def _change(self, process: Process) -> None:
         values: dict[str, Any] = {"description": f"As of {process.clock.now().isoformat()}"}

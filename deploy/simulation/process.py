@@ -24,7 +24,7 @@ from shared.kit import directory, outbox
 from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, full_jitter
 from shared.kit.epochs import Epochs, recovery
-from shared.kit.lease import Lease
+from shared.kit.lease import TERM, Lease
 from shared.kit.node import Node, Service
 from shared.kit.reader import StreamReader
 from shared.kit.relay import Relay
@@ -247,12 +247,20 @@ class Process:
             self.relay.rest()
             await self.clock.sleep(self._turn)
             return
-        await self.relay.check()
+        held = now()
+        await self.relay.check(lambda: self._publish_told(held))
         until = now() + self._turn
         while (left := until - now()) > 0:
             self.works.told.clear()
             if not await self.relay.step():
                 await self._told(left)
+
+    async def _publish_told(self, held: float) -> None:
+        # Only as long as nobody else can have taken the lease: it is renewed behind the check.
+        if self.works.told.is_set() and now() - held < TERM.total_seconds() / 2:
+            self.works.told.clear()
+            if await self.relay.step_of_clear():
+                self.works.told.set()
 
     async def _told(self, seconds: float) -> None:
         try:

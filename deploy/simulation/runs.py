@@ -10,7 +10,7 @@ from hashlib import sha256
 from multiprocessing import get_context
 from typing import TypeVar
 
-from deploy.simulation.controls import CONTROLS
+from deploy.simulation.controls import CONTROLS, PROTECTED
 from deploy.simulation.process import Parts
 from deploy.simulation.world import Outcome, prepare, simulate
 
@@ -94,15 +94,18 @@ def run_all(
     return report
 
 
-def run_control(name: str, seeds: Iterable[int]) -> tuple[int, Outcome | None]:
-    """Give how many worlds it took until one went wrong without a protection, and that one; None where none did."""
+def run_control(name: str, seeds: Iterable[int]) -> tuple[int, Outcome | None, list[str]]:
+    """Give how many worlds it took until one went wrong without a protection, that one, and what is wrong with it.
+
+    A world that is well with the protection goes wrong for no other reason than its lack.
+    """
     tried = 0
     for seed in seeds:
         tried += 1
         outcome = simulate(seed, CONTROLS[name])
         if outcome.violations:
-            return tried, outcome
-    return tried, None
+            return tried, outcome, simulate(seed, PROTECTED.get(name, Parts())).violations
+    return tried, None, []
 
 
 def _rarely_collect() -> None:

@@ -15,7 +15,7 @@ _SPACE = {Audience.NETWORK: "pub", Audience.INSTITUTION: "own", Audience.SEALED:
 _WHO = {
     Audience.NETWORK: "Public to the network: every institution reads it; it never holds personal data.",
     Audience.INSTITUTION: "Stays inside the institution and never leaves its node; trimmed after 14 days.",
-    Audience.SEALED: "To one institution: sealed for it between nodes (HPKE); trimmed after 30 days.",
+    Audience.SEALED: "To one institution: sealed for it between nodes (HPKE); trimmed a month after it was taken.",
 }
 
 _PARAMETERS = {"institution": {"description": "The slug of the institution that speaks."}}

@@ -133,6 +133,7 @@ class ParticipantErased(Message):
 
     audience: ClassVar[Audience] = Audience.INSTITUTION
     key_field: ClassVar[str] = "participant_id"
+    blanks: ClassVar[bool] = True
     type: Literal["courses.participant.erased.v1"] = "courses.participant.erased.v1"
     participant_id: Id
     farewell: bool = False

@@ -33,6 +33,7 @@ class Message(Frozen):
 
     audience: ClassVar[Audience]
     key_field: ClassVar[str]
+    blanks: ClassVar[bool] = False  # stands in the log where an earlier message of the same thing stood
     type: str
     institution: Slug
     version: Version

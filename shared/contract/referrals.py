@@ -136,6 +136,7 @@ class ReferralRecalled(ReferralMessage):
 class ReferralBlanked(ReferralMessage):
     """Stands where an earlier message of the referral stood whose content is gone."""
 
+    blanks: ClassVar[bool] = True
     type: Literal["courses.referral.blanked.v1"] = "courses.referral.blanked.v1"
 
 

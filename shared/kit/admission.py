@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.clock import monotonic
 from shared.kit.errors import Problem
-from shared.kit.fairness import Gate, Rest, lane
+from shared.kit.fairness import Gate, lane
 from shared.kit.limits import Limits
 
 BODY_LIMIT = 1024 * 1024
@@ -102,7 +102,6 @@ class Door:
         self.uploads = Bodies(total=128 * MIB, share=UPLOAD_LIMIT, strangers=UPLOAD_LIMIT)
         self.unknown_keys = Gate(places=2, share=2)
         self.takers = Gate(places=4, share=1)
-        self.rest = Rest()
 
     def check(self, scope: Scope, sender: Sender) -> None:
         """Count a request of somebody known; raises TooMany."""

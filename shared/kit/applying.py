@@ -25,6 +25,7 @@ from shared.contract.envelope import (
 from shared.contract.streams import parse_stream
 from shared.kit import parking
 from shared.kit.errors import Transient, words_of
+from shared.kit.fairness import Breath
 from shared.kit.hears import Heard, Hears, Route
 from shared.kit.parking import Refusal
 from shared.kit.streams import Entry
@@ -33,6 +34,7 @@ from shared.kit.work import Work
 log = structlog.get_logger()
 
 PART = 250
+LARGE = 8 * 1024
 
 # Connection, rollback, resources, intervention, system (PostgreSQL, appendix A); lock not available, read-only.
 _RETRY_CLASSES = {"08", "40", "53", "57", "58"}
@@ -99,6 +101,7 @@ class Applier:
         self._name = parse_stream(stream)
         self._hears = hears
         self._owner = source_of(self._name.speaker, self._name.service)
+        self._words = f"{self._name.service}."
         self._guarded = True
 
     def open(self, entry: Entry) -> Opened | Refused | None:
@@ -112,8 +115,8 @@ class Applier:
         return find(type_word) if type_word in self._hears.routes else None
 
     def _is_of_the_owner(self, event: Event) -> bool:
-        service = event.type.split(".", 1)[0]
-        return event.source == self._owner == source_of(event.data.institution, service)
+        speaks_here = event.source == self._owner and event.data.institution == self._name.speaker
+        return speaks_here and event.type.startswith(self._words)
 
     def _open_step_by_step(self, entry: Entry) -> Opened | Refused | None:
         envelope: Envelope | None = None
@@ -163,10 +166,15 @@ class Applier:
         self._guarded = guarded
         closed = await parking.open_keys(work.connection, self._stream) if parked else set()
         doing: asyncio.Task[None] | None = None
+        breath = Breath()
         try:
             for start in range(0, len(entries), PART):
                 # The next part is read while the database works on the one before.
-                found = [self.open(entry) for entry in entries[start : start + PART]]
+                found = []
+                for entry in entries[start : start + PART]:
+                    found.append(self.open(entry))
+                    if len(entry.payload) > LARGE:
+                        await breath.take()
                 if doing is not None:
                     await doing
                 if start + PART >= len(entries):
@@ -200,9 +208,9 @@ class Applier:
 
     async def _do(self, opened: list[Opened], work: Work[Any], closed: set[str]) -> None:
         for route, group in _groups(opened):
-            free = [one for one in group if one.message.key not in closed]
+            free = [one for one in group if one.message.key not in closed] if closed else group
             if route.whole and (not free or await self._try(free, route, work) is None):
-                rest = [one for one in group if one.message.key in closed]
+                rest = [one for one in group if one.message.key in closed] if closed else []
             else:
                 rest = group
             for one in rest:

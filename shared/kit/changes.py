@@ -21,6 +21,7 @@ from shared.kit.directory import known_institutions
 from shared.kit.errors import Transient
 from shared.kit.feed_cursor import Place, Places
 from shared.kit.outbox import digest
+from shared.kit.paging import PageSize
 from shared.kit.streams import START, Entry, Position, Streams
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ class Feed:
         self._database = database
         self._streams = streams
         self._states = _States(streams)
+        self._pages = PageSize(CHUNK, MOST_BYTES)
 
     async def heads(self) -> dict[str, Position]:
         """Give the end of every institution's stream; one that has joined is among them."""
@@ -78,12 +80,17 @@ class Feed:
         return await self._heads_of(institutions)
 
     async def page(
-        self, since: Places, limit: int, institution: str | None = None, types: Collection[str] = ()
+        self,
+        since: Places,
+        limit: int,
+        institution: str | None = None,
+        types: Collection[str] = (),
+        pages: PageSize | None = None,
     ) -> Page:
         """Give up to `limit` changes behind places; within an institution in order, a busy one hides no other."""
         heads = await (self.heads() if institution is None else self._heads_of([institution]))
         news = [name for name, head in heads.items() if head > since.get(name, Place()).at]
-        reading = _Reading(dict(since), limit, frozenset(types))
+        reading = _Reading(dict(since), limit, frozenset(types), pages or self._pages)
         share = -(-limit // max(1, len(news)))
         for name in _rotated(news, since):
             await self._read(name, heads[name], min(share, limit - len(reading.changes)), reading)
@@ -145,13 +152,14 @@ class Feed:
 class _Reading:
     """What one page has taken so far, and how much more may be read for it."""
 
-    def __init__(self, places: dict[str, Place], limit: int, types: frozenset[str]) -> None:
+    def __init__(self, places: dict[str, Place], limit: int, types: frozenset[str], pages: PageSize) -> None:
         self.places = places
         self.changes: list[Change] = []
         self.more = False
         self._types = types
         self._left = MOST_READ
-        self._bytes = MOST_BYTES
+        self._pages = pages
+        self._bytes = pages.most_bytes
 
     @property
     def is_spent(self) -> bool:
@@ -160,10 +168,11 @@ class _Reading:
 
     def wanted(self, end: int) -> int:
         """Give how many entries to read next; of those of wanted types nobody knows how far they lie apart."""
-        return CHUNK if self._types else min(CHUNK, end - len(self.changes))
+        return self._pages.count if self._types else min(self._pages.count, end - len(self.changes))
 
     def take(self, institution: str, steps: list[tuple[Entry, Place]], after: Place, end: int) -> Place:
         """Take what is wanted until there are `end` changes; give the place behind."""
+        self._pages.saw([entry for entry, _ in steps])
         for entry, place in steps:
             self.places[institution] = place
             self._left -= 1

@@ -1,6 +1,6 @@
 """One database per service: SQLite in WAL mode by default, PostgreSQL (asyncpg) in production."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -65,11 +65,22 @@ class Database:
         self._writers = Gate(1, 1) if self.is_sqlite else Gate(places=10, share=3)
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._writing = _sqlite_engine(url, driver=sqlite_driver) if self.is_sqlite else self.engine
+        self._committing = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that commits at the end, or rolls back on any error."""
         async with self._writers.turn(), self._writing.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def single_statements(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection that commits each statement; on SQLite, where that saves nothing, a transaction."""
+        if self.is_sqlite:
+            async with self.transaction() as connection:
+                yield connection
+            return
+        async with self._writers.turn(), self._committing.connect() as connection:
             yield connection
 
     @asynccontextmanager
@@ -161,13 +172,23 @@ async def upsert(
         return
     statement, writers = _bulk(table, tuple(rows[0]), newer, connection.dialect)
     values = [
-        [row[name] for row in rows] if write is None else [write(row[name]) for row in rows] for name, write in writers
+        [row[name] for row in rows] if write is None else list(_written(write, (row[name] for row in rows)))
+        for name, write in writers
     ]
     if connection.dialect.name == "postgresql":
         # One statement for all rows: as many values as there are columns, each an array.
         await connection.exec_driver_sql(statement, tuple(values))
     else:
         await connection.exec_driver_sql(statement, list(zip(*values, strict=True)))
+
+
+def _written(write: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
+    """Give values as the driver takes them; what is the same in all rows, such as a moment, is written once."""
+    before, written = None, None
+    for value in values:
+        if value is not before:
+            before, written = value, write(value)
+        yield written
 
 
 @cache

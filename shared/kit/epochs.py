@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contract.catalogue import find
 from shared.contract.envelope import Message, MessageRefused, open_envelope, open_message
 from shared.kit import inbox, outbox
+from shared.kit.blanks import is_blank
 from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.errors import Transient
@@ -173,7 +174,7 @@ class Epochs:
             previous = await outbox.hash_at(connection, stream, common) if common != START else GENESIS
         at = common
         for entry in lost:
-            known = previous is not None and entry.position.follows(at)
+            known = previous is not None and entry.position.follows(at) and not is_blank(entry)
             if known and chain(previous or GENESIS, stream, entry.position, entry.payload) != entry.hash:
                 raise NotOurs(f"the entry {entry.position} does not continue our log: two writers?")
             at, previous = entry.position, entry.hash

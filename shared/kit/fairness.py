@@ -1,7 +1,7 @@
 """Turns: what many ask for at once is given to one of each institution after the other; a flood waits for itself."""
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -100,24 +100,26 @@ class Gate:
 class Rest:
     """Has every lane rest after its work, twice as long as it worked: on a slow machine, too, others have their part.
 
-    A limit by the second cannot know how much a machine does in one.
+    A limit by the second cannot know how much a machine does in one. A lane does one piece of work at a time.
     """
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
         """Wait until the lane has rested, then work until the block ends."""
         name = lane.get()
-        if (wait := self._until.pop(name, 0.0) - monotonic()) > 0:
-            await asyncio.sleep(wait)
-        begun = monotonic()
-        try:
-            yield
-        finally:
-            now = monotonic()
-            self._until[name] = now + min(LONGEST_REST, REST * (now - begun))
+        async with self._at_work[name]:
+            if (wait := self._until.pop(name, 0.0) - monotonic()) > 0:
+                await asyncio.sleep(wait)
+            begun = monotonic()
+            try:
+                yield
+            finally:
+                now = monotonic()
+                self._until[name] = now + min(LONGEST_REST, REST * (now - begun))
 
 
 class Breath:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,14 +49,15 @@ class _Undone(Exception):  # noqa: N818 - rolls back what a refused request bega
 class Once:
     """The one transaction of a request with a key; `caller` is set by whoever checks the API key."""
 
-    def __init__(self, works: Works[Any], running: set[str], route: str, key: str, body_sha256: str) -> None:
+    def __init__(self, works: Works[Any], running: set[str], route: str, key: str, body: "_Body") -> None:
         self.caller = ""
         self.stack = AsyncExitStack()
         self._works = works
         self._running = running
         self._route = route
         self._key = key
-        self._body_sha256 = body_sha256
+        self._body = body
+        self._body_sha256 = ""
         self._connection: AsyncConnection | None = None
         self._id = ""
         self._told = False
@@ -105,6 +106,7 @@ class Once:
     async def _begin(self) -> AsyncConnection:
         if not (0 < len(self._key) <= LONGEST and self._key.isascii() and self._key.isprintable()):
             raise Invalid(f"Idempotency-Key: 1 to {LONGEST} printable ASCII characters", code="idempotency_key_invalid")
+        self._body_sha256 = await self._body.fingerprint()
         self._id = sha256("\n".join((self.caller, self._route, self._key)).encode()).hexdigest()
         if self._id in self._running:
             raise KeyInUse("the same request is being worked on; please wait and ask again")
@@ -183,15 +185,15 @@ class Idempotent:
         if key is None or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body, receive_again = await _whole(receive)
+        body = _Body(receive, headers)
         query = scope.get("query_string", b"").decode("latin-1")
-        once = Once(self._works, self._running, f"{scope['path']}?{query}", key, _fingerprint(body, headers))
+        once = Once(self._works, self._running, f"{scope['path']}?{query}", key, body)
         held = _Held()
         token = joint.set(once)
         try:
             with suppress(_Undone):
                 async with once.stack:
-                    await self._app(scope, receive_again, held.take)
+                    await self._app(scope, body.receive, held.take)
                     await once.keep(held)
                 once.wake()
         finally:
@@ -199,39 +201,42 @@ class Idempotent:
         await held.give(send)
 
 
-def _fingerprint(body: bytes, headers: Headers) -> str:
-    """Give the SHA-256 of a body and its media type: the same bytes may be an event, or a batch that is refused.
+class _Body:
+    """The body of a request as it is read: whoever is refused before has sent it for nothing, and nobody held it."""
 
-    The boundary of an upload is made anew for each attempt and does not count.
-    """
-    kind, found, boundary = headers.get("content-type", "").partition("boundary=")
-    if found:
-        body = body.replace(boundary.split(";")[0].strip(' "').encode("latin-1"), b"")
-    return sha256(b"\n".join((kind.strip(" ;").lower().encode("latin-1"), body))).hexdigest()
+    def __init__(self, receive: Receive, headers: Headers) -> None:
+        self._receive = receive
+        kind, found, boundary = headers.get("content-type", "").partition("boundary=")
+        self._kind = kind.strip(" ;").lower().encode("latin-1")
+        self._boundary = boundary.split(";")[0].strip(' "').encode("latin-1") if found else b""
+        self._parts: list[bytes] = []
+        self._hash = sha256(self._kind + b"\n")
+        self._complete = False
 
+    async def receive(self) -> Message:
+        """Give the next part to who reads it, and note it."""
+        message = await self._receive()
+        if message["type"] == "http.request" and not self._complete:
+            part = message.get("body", b"")
+            if self._boundary:
+                self._parts.append(part)
+            else:
+                self._hash.update(part)
+            self._complete = not message.get("more_body", False)
+        return message
 
-async def _whole(receive: Receive) -> tuple[bytes, Receive]:
-    """Read a body to its end; give it, and what gives it once more."""
-    parts: list[bytes] = []
-    fault: HTTPException | None = None
-    last: Message = {"type": "http.request", "more_body": True}
-    try:
-        while last.get("more_body"):
-            last = await receive()
-            parts.append(last.get("body", b""))
-    except HTTPException as error:
-        fault = error  # raised again where FastAPI reads the body and knows how to answer it
-    body = b"".join(parts)
-    ahead: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    if last["type"] == "http.disconnect":
-        ahead = [last]
+    async def fingerprint(self) -> str:
+        """Give the SHA-256 of the body and its media type: the same bytes may be an event, or a batch that is refused.
 
-    async def again() -> Message:
-        if fault is not None:
-            raise fault
-        return ahead.pop(0) if ahead else await receive()
-
-    return body, again
+        The boundary of an upload is made anew for each attempt and does not count.
+        """
+        while not self._complete:
+            if (await self.receive())["type"] == "http.disconnect":
+                raise ClientDisconnect
+        if self._boundary:
+            self._hash.update(b"".join(self._parts).replace(self._boundary, b""))
+            self._boundary, self._parts = b"", []
+        return self._hash.hexdigest()
 
 
 async def forget(connection: AsyncConnection, word: str) -> None:

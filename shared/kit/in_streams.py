@@ -31,7 +31,7 @@ from shared.kit.clock import full_jitter
 from shared.kit.cloudevents import Event, Unreadable
 from shared.kit.directory import known_institutions
 from shared.kit.errors import Transient, words_of
-from shared.kit.fairness import Breath, Rest, in_lane
+from shared.kit.fairness import Breath, in_lane
 from shared.kit.in_stream_bounds import ANSWERS, Bounds
 from shared.kit.inbox import Answer, Takes, take
 from shared.kit.limits import Limits
@@ -117,7 +117,6 @@ class InStreams:
         self._subscribers: dict[str, Any] = {}
         self._known: list[str] = []
         self._bounds = Bounds(redis)
-        self._rest = Rest()
         self._shares = Limits(settings.rate, settings.burst, "messages")
 
     async def turn(self) -> None:
@@ -210,7 +209,7 @@ class InStreams:
                 self._shares.charge(institution, len(ours))
             left = list(ours)
             while left:
-                async with self._rest.work():
+                async with self._works.rest.work():
                     left = left[await self._until_done(partial(self._answer, institution, left)) :]
         others = [left.id for left in entries if left.service != self._service]
         if others:

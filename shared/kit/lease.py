@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -50,6 +51,14 @@ def _claim(dialect: str) -> sa.sql.base.Executable:
     ).returning(lease.c.token)
 
 
+class Held(NamedTuple):
+    """What a statement compares with the lease's row, to be sure that the lease is still held."""
+
+    name: str
+    holder: str
+    token: int
+
+
 @dataclass
 class Lease:
     """One holder's claim on a name."""
@@ -61,6 +70,11 @@ class Lease:
     token: int = 0
     _seen: tuple[int, datetime] | None = field(default=None, init=False)
     _since: datetime | None = field(default=None, init=False)
+
+    @property
+    def held(self) -> Held:
+        """Give what was held last; tokens begin with 1, and nobody ever holds 0."""
+        return Held(self.name, self.holder, self.token)
 
     async def hold(self) -> bool:
         """Take or renew the lease; a holder of the same name follows its dead predecessor at once.

@@ -11,12 +11,14 @@ from shared.kit.applying import is_transient
 from shared.kit.changes import Change, Feed
 from shared.kit.errors import Problem
 from shared.kit.feed_cursor import Places
+from shared.kit.paging import PageSize
 from shared.kit.streams import Position
 
 log = structlog.get_logger()
 
 LOOK_EVERY = 0.25
 PAGE = 50
+PAGE_BYTES = 256 * 1024
 COME_BACK_SECONDS = 30
 
 
@@ -38,6 +40,8 @@ class Live:
     def __init__(self, feed: Feed, most: int) -> None:
         self.feed = feed
         self._most = most
+        # Every listener holds a page of its own.
+        self._pages = PageSize(PAGE, PAGE_BYTES)
         self.listeners = 0
         self._ends: dict[str, Position] | None = None
         self._turn = 0
@@ -69,7 +73,7 @@ class Live:
         while not self._closing.is_set():
             turn = self._turn
             try:
-                page = await self.feed.page(places, PAGE, institution, types)
+                page = await self.feed.page(places, PAGE, institution, types, self._pages)
             except Exception as error:
                 if not is_transient(error):
                     raise

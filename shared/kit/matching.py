@@ -71,6 +71,11 @@ def matched(thing: T) -> T:
     return thing
 
 
+def is_wanted() -> bool:
+    """Tell whether the request at hand came with `If-Match`."""
+    return _wanted.get() is not None
+
+
 def check_met() -> None:
     """Raise VersionMismatch where the request has seen a state that nothing it changes was compared with."""
     wanted = _wanted.get()

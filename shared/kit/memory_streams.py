@@ -1,7 +1,6 @@
 """Streams in memory: the same rules as on Redis, for tests of rules and for the simulation."""
 
 from collections import defaultdict
-from dataclasses import replace
 
 from shared.kit.streams import START, Entry, Heartbeat, Position
 
@@ -45,7 +44,7 @@ class MemoryStreams:
 
     async def state_index(self, stream: str) -> dict[str, Entry]:
         """Give the newest entry of every key without its payload."""
-        return {key: replace(entry, payload=b"") for key, entry in self._state[stream].items()}
+        return {key: entry._replace(payload=b"") for key, entry in self._state[stream].items()}
 
     async def state_of(self, stream: str, keys: list[str]) -> dict[str, Entry]:
         """Give the newest entry of some keys."""

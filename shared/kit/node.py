@@ -34,7 +34,7 @@ from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.in_streams import InStreams
 from shared.kit.inbox import Takes
-from shared.kit.lease import Lease
+from shared.kit.lease import TERM, Lease
 from shared.kit.reader import StreamReader
 from shared.kit.redis_streams import RedisStreams, connect
 from shared.kit.relay import Relay
@@ -112,8 +112,12 @@ class Node(Generic[S]):
     streams: Streams
     in_streams: InStreams | None = None
     reached_redis_at: float = field(default_factory=monotonic)
-    stopped: Callable[[], dict[str, str]] = dict
+    stops: dict[str, Callable[[], dict[str, str]]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
+
+    def stopped(self) -> dict[str, str]:
+        """Give what waits for an operator, of all parts that have something to say about it."""
+        return {name: why for stop in self.stops.values() for name, why in stop().items()}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -121,6 +125,8 @@ class Node(Generic[S]):
         if self.service.begin is not None:
             await self.service.begin(self)
         tasks = [asyncio.create_task(turn) for turn in self._turns()]
+        for task in tasks:
+            task.add_done_callback(_say_how_it_ended)
         try:
             async with waking(self.database, self.works.told):
                 yield
@@ -168,12 +174,20 @@ class Node(Generic[S]):
             self.relay.rest()
             await asyncio.sleep(TURN)
             return
-        await self.relay.check()
+        held = monotonic()
+        await self.relay.check(lambda: self._publish_told(held))
         until = monotonic() + TURN
         while (left := until - monotonic()) > 0:
             self.works.told.clear()
             if not await self.relay.step():
                 await _wait(self.works.told, left)
+
+    async def _publish_told(self, held: float) -> None:
+        # Only as long as nobody else can have taken the lease: it is renewed behind the check.
+        if self.works.told.is_set() and monotonic() - held < TERM.total_seconds() / 2:
+            self.works.told.clear()
+            if await self.relay.step_of_clear():
+                self.works.told.set()
 
     async def _trim(self) -> None:
         days = (self.settings.own_days, self.settings.pub_days, self.settings.box_days)
@@ -202,6 +216,12 @@ class Node(Generic[S]):
         await self.http.aclose()
         await self.redis.aclose()
         await self.database.close()
+
+
+def _say_how_it_ended(task: asyncio.Task[None]) -> None:
+    """Log a turn that ended by a fault: nobody awaits it before the node stops."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("turn_died", exc_info=error)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

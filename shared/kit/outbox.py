@@ -1,7 +1,6 @@
 """The outbox and the log in SQL: messages wait without a number, get one from the relay, and stay to refill Redis."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
@@ -10,76 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.envelope import MessageRefused, open_envelope
 from shared.kit.database import upsert
-from shared.kit.streams import GENESIS, START, Entry, Position, chain
+from shared.kit.numbering import PAGE
+from shared.kit.paging import within_a_page
+from shared.kit.streams import GENESIS, START, Entry, Position
 from shared.kit.tables import blanked, outbox, stream_head
 
-PAGE = 500
-PAGE_BYTES = 4 * 1024 * 1024
-# What relays ask in every turn: to build these costs more than to run them.
-_WAITING = (
-    sa.select(outbox.c.id, outbox.c.stream, outbox.c.key, outbox.c.payload)
-    .where(outbox.c.seq.is_(None))
-    .order_by(outbox.c.id)
-    .limit(PAGE)
-)
 _ENDS = sa.select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq)
 _BLANKED = sa.select(blanked).limit(PAGE)
-
-
-async def number_waiting(
-    connection: AsyncConnection, is_clear: Callable[[str], bool]
-) -> tuple[dict[str, list[tuple[str, Entry]]], set[str]]:
-    """Give up to 500 committed messages their positions: (key, entry) for each stream, and the streams not yet clear.
-
-    Numbers are given here and never at insert: the order of serials is not the order of commits, and a reader
-    would pass over a row that was committed late (Eventuous#222, kamu-cli#1398).
-    """
-    waiting = (await connection.execute(_WAITING)).all()
-    unclear = {row.stream for row in waiting if not is_clear(row.stream)}
-    waiting = [row for row in waiting if row.stream not in unclear]
-    if not waiting:
-        return {}, unclear
-    heads = await _heads(connection, {row.stream for row in waiting})
-    numbered: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
-    changes = []
-    for row in waiting:
-        position, previous = heads.get(row.stream, (Position(1, 0), GENESIS))
-        position = Position(position.epoch, position.seq + 1)
-        hash_ = chain(previous, row.stream, position, row.payload)
-        heads[row.stream] = (position, hash_)
-        numbered[row.stream].append((row.key, Entry(position, row.payload, hash_)))
-        changes.append((position.epoch, position.seq, hash_, row.id))
-    await _keep_numbers(connection, changes, {stream: heads[stream] for stream in numbered})
-    return numbered, unclear
-
-
-_NUMBER = "UPDATE outbox SET epoch = ?, seq = ?, hash = ? WHERE id = ?"
-# One round trip, and one statement for all rows, where each costs a good part of a millisecond.
-_NUMBER_ALL = """
-WITH heads AS (
-  INSERT INTO stream_head (stream, epoch, seq, hash)
-  SELECT * FROM unnest($5::text[], $6::int[], $7::bigint[], $8::bytea[])
-  ON CONFLICT (stream) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, hash = excluded.hash
-)
-UPDATE outbox SET epoch = number.epoch, seq = number.seq, hash = number.hash
-FROM unnest($1::int[], $2::bigint[], $3::bytea[], $4::bigint[]) AS number (epoch, seq, hash, id)
-WHERE outbox.id = number.id
-"""
-
-
-async def _keep_numbers(
-    connection: AsyncConnection,
-    changes: list[tuple[int, int, bytes, int]],
-    heads: dict[str, tuple[Position, bytes]],
-) -> None:
-    touched = [(stream, *position, hash_) for stream, (position, hash_) in heads.items()]
-    if connection.dialect.name == "postgresql":
-        columns = (*zip(*changes, strict=True), *zip(*touched, strict=True))
-        await connection.exec_driver_sql(_NUMBER_ALL, tuple(map(list, columns)))
-        return
-    await connection.exec_driver_sql(_NUMBER, changes)
-    names = ("stream", "epoch", "seq", "hash")
-    await upsert(connection, stream_head, [dict(zip(names, each, strict=True)) for each in touched], newer=None)
 
 
 async def _heads(connection: AsyncConnection, streams: set[str]) -> dict[str, tuple[Position, bytes]]:
@@ -186,21 +122,14 @@ async def begin_epoch(connection: AsyncConnection, stream: str, epoch: int, prev
 
 
 async def log_after(connection: AsyncConnection, stream: str, after: Position, count: int = PAGE) -> list[Entry]:
-    """Give up to `count` numbered messages behind a position, and no more than about 4 MiB."""
-    found = await connection.execute(
+    """Give up to `count` numbered messages behind a position, and no more than 1.5 MiB."""
+    behind = (
         sa.select(outbox.c.epoch, outbox.c.seq, outbox.c.payload, outbox.c.hash)
         .where(outbox.c.stream == stream, sa.tuple_(outbox.c.epoch, outbox.c.seq) > sa.tuple_(after.epoch, after.seq))
         .order_by(outbox.c.epoch, outbox.c.seq)
-        .limit(count)
     )
-    page: list[Entry] = []
-    size = 0
-    for row in found:
-        size += len(row.payload)
-        if page and size > PAGE_BYTES:
-            break
-        page.append(Entry(Position(row.epoch, row.seq), row.payload, row.hash))
-    return page
+    found = await connection.execute(within_a_page(behind, count))
+    return [Entry(Position(row.epoch, row.seq), row.payload, row.hash) for row in found]
 
 
 async def hash_at(connection: AsyncConnection, stream: str, position: Position) -> bytes | None:
@@ -216,14 +145,25 @@ async def hash_at(connection: AsyncConnection, stream: str, position: Position) 
 
 
 async def newest_by_key(connection: AsyncConnection, stream: str) -> dict[str, Entry]:
-    """Give the newest numbered message of every key."""
+    """Give the newest numbered message of every key without its payload: all of them are as large as the state."""
     rank = sa.func.row_number().over(partition_by=outbox.c.key, order_by=(outbox.c.epoch.desc(), outbox.c.seq.desc()))
     ranked = (
-        sa.select(outbox.c.key, outbox.c.epoch, outbox.c.seq, outbox.c.payload, outbox.c.hash, rank.label("rank"))
+        sa.select(outbox.c.key, outbox.c.epoch, outbox.c.seq, outbox.c.hash, rank.label("rank"))
         .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
         .subquery()
     )
     found = await connection.execute(sa.select(ranked).where(ranked.c.rank == 1))
+    return {row.key: Entry(Position(row.epoch, row.seq), b"", row.hash) for row in found}
+
+
+async def with_payloads(connection: AsyncConnection, stream: str, keyed: dict[str, Entry]) -> dict[str, Entry]:
+    """Give entries of the log, with what they hold; one that was dropped meanwhile is left out."""
+    positions = [entry.position for entry in keyed.values()]
+    found = await connection.execute(
+        sa.select(outbox.c.key, outbox.c.epoch, outbox.c.seq, outbox.c.payload, outbox.c.hash).where(
+            outbox.c.stream == stream, sa.tuple_(outbox.c.epoch, outbox.c.seq).in_(positions)
+        )
+    )
     return {row.key: Entry(Position(row.epoch, row.seq), row.payload, row.hash) for row in found}
 
 
@@ -241,10 +181,10 @@ async def blank(connection: AsyncConnection, stream: str, key: str, type_word: s
     The hashes stay: the chain still binds what was said, and nobody can say what it was.
     """
     told = (outbox.c.stream == stream) & (outbox.c.key == key) & (outbox.c.type != type_word)
-    numbered = sa.select(outbox.c.stream, outbox.c.epoch, outbox.c.seq).where(told, outbox.c.seq.is_not(None))
-    rows = [dict(row._mapping) for row in await connection.execute(numbered)]
-    await upsert(connection, blanked, rows, newer=None)
-    await connection.execute(sa.update(outbox).where(told).values(type=type_word, payload=payload))
+    # Not looked up before: what the relay numbered between a look and the change would stay in Redis.
+    changed = sa.update(outbox).where(told).values(type=type_word, payload=payload)
+    found = await connection.execute(changed.returning(outbox.c.stream, outbox.c.epoch, outbox.c.seq))
+    await upsert(connection, blanked, [dict(row._mapping) for row in found if row.seq is not None], newer=None)
 
 
 async def blanked_entries(connection: AsyncConnection) -> dict[str, list[Position]]:

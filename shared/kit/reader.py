@@ -7,22 +7,21 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.streams import parse_stream
 from shared.contract.words import Audience
-from shared.kit import parking
+from shared.kit import cursors, parking
 from shared.kit.applying import Applier, Unguarded, is_transient
 from shared.kit.clock import Clock, full_jitter
-from shared.kit.database import insert
 from shared.kit.errors import Transient
+from shared.kit.gaps import before, contiguous
 from shared.kit.hears import Hears
-from shared.kit.outbox import digest
+from shared.kit.paging import PageSize
 from shared.kit.parking import Refusal
-from shared.kit.streams import START, Entry, Position, Streams, chain
-from shared.kit.tables import cursor, parked
+from shared.kit.snapshot import Snapshot, snapshot_of
+from shared.kit.streams import START, Entry, Position, Streams
 from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
@@ -33,7 +32,6 @@ MOST_ATTEMPTS = 3
 LONGEST_BATCH = 30.0
 SETTLE = 2.0
 REFILLED_WITHIN = timedelta(minutes=10)
-_STORED = sa.select(cursor).where(cursor.c.stream == sa.bindparam("stream"))
 
 Backfill = Callable[[str, Position, int], Awaitable[list[Entry]]]
 
@@ -58,6 +56,7 @@ class StreamReader:
         self.stream = stream
         self.position: Position | None = None
         self.failing: str | None = None
+        self.pages = PageSize(PAGE)
         self._works = works
         self._streams = streams
         self._backfill = backfill
@@ -76,6 +75,7 @@ class StreamReader:
 
     async def take(self, entries: list[Entry]) -> None:
         """Apply entries that came in; returns only when they are committed, however long that takes."""
+        self.pages.saw(entries)
         failures = 0
         while True:
             try:
@@ -96,7 +96,8 @@ class StreamReader:
         """Read what the stream holds behind the cursor; raises Transient where something does not answer."""
         async with self._lock:
             await self._follow_cursor()
-            while page := await self._streams.read(self.stream, self.position or START, PAGE):
+            while page := await self._streams.read(self.stream, self._at, self.pages.count):
+                self.pages.saw(page)
                 await self._advance(page)
             beat = await self._streams.heartbeat(self.stream)
             if beat is not None and self.position is not None and beat.head > self.position:
@@ -123,15 +124,14 @@ class StreamReader:
     async def leave(self, connection: AsyncConnection) -> None:
         """Take back the attempt that was counted in advance: whoever comes next need not be careful."""
         if self.position is not None and self._counted == self.position and not self._lock.locked():
-            unused = _is_at(self.stream, self.position) & (cursor.c.attempts == 1)
-            await connection.execute(sa.update(cursor).where(unused).values(attempts=0, careful_epoch=0, careful_seq=0))
+            await cursors.take_back_attempt(connection, self.stream, self.position)
 
     async def _follow_cursor(self) -> None:
         """Take over the cursor as it stands in the database: a rebuild or another copy may have moved it."""
-        before = self.position
+        was = self.position
         await self._load()
-        if before is not None and self.position != before:
-            log.info("cursor_followed", stream=self.stream, was=str(before), now=str(self.position))
+        if was is not None and self.position != was:
+            log.info("cursor_followed", stream=self.stream, was=str(was), now=str(self.position))
 
     async def _load(self) -> None:
         while (stored := await self._stored()) is None:
@@ -139,20 +139,20 @@ class StreamReader:
                 await self._load_snapshot(START)
             else:
                 async with self._works.database.transaction() as connection:
-                    await _make_cursor(connection, self.stream)
+                    await cursors.make(connection, self.stream)
         self.position = stored
 
     async def _stored(self) -> Position | None:
         async with self._works.database.reading() as connection:
-            row = (await connection.execute(_STORED, {"stream": self.stream})).first()
-        if row is None:
+            stored = await cursors.stored(connection, self.stream)
+        if stored is None:
             return None
-        self._attempts, self._careful = row.attempts, Position(row.careful_epoch, row.careful_seq)
-        if row.attempts <= 1 and not self._alone:
+        self._attempts, self._careful = stored.attempts, stored.careful
+        if stored.attempts <= 1 and not self._alone:
             # This process has come here alive, and what is counted is the attempt of another copy that moved on.
             self._careful = START
         self._alone = False
-        return Position(row.epoch, row.seq)
+        return stored.position
 
     async def _load_snapshot(self, after: Position) -> None:
         """Note the end, load the newest message of every key behind a position, stand at the noted end.
@@ -161,47 +161,30 @@ class StreamReader:
         which every key has a newer message. An attempt counts as it does for the tail, and a message that ends the
         process is found and parked.
         """
-        head, entries = await self._snapshot(after)
+        snapshot = await snapshot_of(self._streams, self.stream, after)
         async with self._works.database.transaction() as connection:
-            await _make_cursor(connection, self.stream)
+            await cursors.make(connection, self.stream)
         self.position = after
-        if not await self._apply_pages(entries):
+        if not await self._apply_pages(snapshot):
             return
         async with self._works() as work:
             if not await self._cursor_is_at(self._at, work.connection):
                 self.position = None
                 return
-            await self._move_cursor(work.connection, head)
-        self.position = head
-        log.info("snapshot_loaded", stream=self.stream, keys=len(entries), head=str(head))
+            await self._move_cursor(work.connection, snapshot.head)
+        self.position = snapshot.head
+        log.info("snapshot_loaded", stream=self.stream, keys=len(snapshot.keys), head=str(snapshot.head))
 
-    async def _apply_pages(self, entries: list[Entry]) -> bool:
+    async def _apply_pages(self, snapshot: Snapshot) -> bool:
         """Apply what may have gaps in it, page by page; False where another copy has moved the cursor."""
-        done = 0
-        while done < len(entries):
-            await self._apply(entries[done : done + PAGE])
-            if self.position is None:
-                return False
-            while done < len(entries) and entries[done].position <= self.position:
-                done += 1
+        async for page in snapshot.pages(self._streams, self.pages):
+            left = page
+            while left:
+                await self._apply(left)
+                if self.position is None:
+                    return False
+                left = [entry for entry in left if entry.position > self._at]
         return True
-
-    async def _snapshot(self, after: Position) -> tuple[Position, list[Entry]]:
-        """Give the noted end, and the newest message of every key behind a position, in their order."""
-        [head] = await self._streams.heads([self.stream])
-        state = await self._streams.state(self.stream)
-        beat = await self._streams.heartbeat(self.stream)
-        moved = any(entry.position > head for entry in state.values())
-        if beat and beat.head == head and not moved and (beat.keys, beat.digest) != (len(state), digest(state)):
-            raise Transient(f"the state of {self.stream} is not what its writer's heartbeat says")
-        if head < after or (beat is not None and head < beat.head):
-            raise Transient(f"{self.stream} ends at {head}: its writer has not refilled it yet")
-        [end] = await self._streams.heads([self.stream])
-        if end < head or (end == head and await self._streams.state_size(self.stream) != len(state)):
-            # Wiped after the end was noted: the state was empty, or only half refilled.
-            raise Transient(f"{self.stream} was lost while its state was read")
-        # What came behind the noted end is not loaded: the tail brings it, and would bring it a second time.
-        return head, sorted((e for e in state.values() if after < e.position <= head), key=lambda entry: entry.position)
 
     async def _advance(self, entries: list[Entry]) -> None:
         while True:
@@ -210,7 +193,7 @@ class StreamReader:
             fresh = [entry for entry in entries if entry.position > self._at]
             if not fresh:
                 return
-            ready = _contiguous(self.stream, self._at, await self._hash_here(fresh[0]), fresh)
+            ready = contiguous(self.stream, self._at, await self._hash_here(fresh[0]), fresh)
             if ready:
                 await self._apply(ready)
             else:
@@ -231,16 +214,18 @@ class StreamReader:
         """Fetch what is missing: from the stream itself, from the owner's log, or as a snapshot; never skip."""
         there: list[Entry] = []
         for source in (self._streams.read, self._backfill):
-            left = await source(self.stream, self._at, LOG_PAGE)
+            left = await source(self.stream, self._at, min(LOG_PAGE, self.pages.count))
+            self.pages.saw(left)
             there = there or (left if self._sealed else [])
-            ready = _contiguous(self.stream, self._at, await self._hash_here(left[0] if left else None), left)
+            here = await self._hash_here(left[0] if left else None)
+            ready = contiguous(self.stream, self._at, here, left, from_log=source is self._backfill)
             if ready:
                 log.info("gap_filled", stream=self.stream, behind=str(self.position), entries=len(ready))
                 await self._apply(ready)
                 return
         if self._public:
             await self._load_snapshot(self._at)
-        elif self._may_begin_behind() and (begin := _before(left or there) or end):
+        elif self._may_begin_behind() and (begin := before(left or there) or end):
             await self._begin_behind_retention(begin)
         else:
             raise Transient(f"{self.stream} has a gap behind {self.position}, and its writer's log does not fill it")
@@ -316,23 +301,13 @@ class StreamReader:
             return True
         careful = max(last, self._careful)
         async with self._works.database.transaction() as connection:
-            if connection.dialect.name == "postgresql":
-                # It must outlive this process, not the machine; the effects themselves are committed durably.
-                await connection.execute(sa.text("SET LOCAL synchronous_commit TO off"))
-            done = await connection.execute(
-                sa.update(cursor)
-                .where(_is_at(self.stream, self._at))
-                .values(attempts=cursor.c.attempts + 1, careful_epoch=careful.epoch, careful_seq=careful.seq)
-            )
+            counted = await cursors.count_attempt(connection, self.stream, self._at, careful)
         self._attempts += 1
         self._counted = self.position
-        return done.rowcount == 1
+        return counted
 
     async def _cursor_is_at(self, position: Position, connection: AsyncConnection) -> bool:
-        found = await connection.execute(
-            sa.select(cursor.c.stream).where(_is_at(self.stream, position)).with_for_update()
-        )
-        return found.first() is not None
+        return await cursors.is_at(connection, self.stream, position)
 
     async def _move(self, to: Position, connection: AsyncConnection) -> bool | None:
         """Move the cursor on, which locks it, and tell whether anything of the stream is parked.
@@ -341,23 +316,10 @@ class StreamReader:
         before every batch would cost as much as the batch.
         """
         careful = self._careful if to < self._careful else Position(to.epoch, to.seq + PAGE)
-        anything_parked = sa.exists().where(parked.c.stream == self.stream, parked.c.state.in_(parking.OPEN))
-        moved = await connection.execute(
-            sa.update(cursor)
-            .where(_is_at(self.stream, self._at))
-            .values(epoch=to.epoch, seq=to.seq, attempts=1, careful_epoch=careful.epoch, careful_seq=careful.seq)
-            .returning(sa.select(anything_parked).scalar_subquery().label("parked"))
-        )
-        found = moved.first()
-        return None if found is None else bool(found.parked)
+        return await cursors.move(connection, self.stream, self._at, to, careful)
 
     async def _move_cursor(self, connection: AsyncConnection, to: Position) -> None:
-        attempts = 1 if to < self._careful else 0
-        await connection.execute(
-            sa.update(cursor)
-            .where(cursor.c.stream == self.stream)
-            .values(epoch=to.epoch, seq=to.seq, attempts=attempts)
-        )
+        await cursors.put(connection, self.stream, to, attempts=1 if to < self._careful else 0)
 
     async def _park_unfinished(self, entry: Entry, work: Work[Any]) -> None:
         key = self._applier.key_of(entry)
@@ -383,34 +345,6 @@ class StreamReader:
                 await parking.change(work.connection, behind, state="behind")
                 return
             await parking.change(work.connection, [id_], state="used", ended_at=work.now, ended_by="reader")
-
-
-def _contiguous(stream: str, position: Position, previous: bytes | None, entries: list[Entry]) -> list[Entry]:
-    """Give the longest beginning of the entries that follows a position without a gap.
-
-    A new epoch may follow any position, so only its hash tells whether something of the old one is missing.
-    """
-    for at, entry in enumerate(entries):
-        crosses = entry.position.epoch != max(position.epoch, 1)
-        if not entry.position.follows(position):
-            return entries[:at]
-        if crosses and (previous is None or chain(previous, stream, entry.position, entry.payload) != entry.hash):
-            return entries[:at]
-        position, previous = entry.position, entry.hash
-    return entries
-
-
-def _before(entries: list[Entry]) -> Position | None:
-    return Position(entries[0].position.epoch, entries[0].position.seq - 1) if entries else None
-
-
-def _is_at(stream: str, position: Position) -> sa.ColumnElement[bool]:
-    return (cursor.c.stream == stream) & (cursor.c.epoch == position.epoch) & (cursor.c.seq == position.seq)
-
-
-async def _make_cursor(connection: AsyncConnection, stream: str) -> None:
-    row = {"stream": stream, "epoch": START.epoch, "seq": START.seq, "attempts": 0}
-    await connection.execute(insert(connection, cursor).values(row).on_conflict_do_nothing())
 
 
 @asynccontextmanager

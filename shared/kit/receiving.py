@@ -12,7 +12,7 @@ from shared.kit import cloudevents
 from shared.kit.cloudevents import BATCH, STRUCTURED, Event, Unreadable
 from shared.kit.errors import Conflict, Forbidden, Invalid, Problem, TooLarge
 from shared.kit.event_schemas import event_schemas
-from shared.kit.fairness import Breath, Rest
+from shared.kit.fairness import Breath
 from shared.kit.inbox import Answer, Takes, take
 from shared.kit.keys import WriteKey, door_of, node_of
 from shared.kit.limits import TooMany
@@ -100,7 +100,7 @@ async def take_messages(request: Request, key: WriteKey) -> Response:
             # The request was counted as one: a batch larger than a bucket passes only where the bucket is full.
             door.requests.charge(key.institution, -1)
             door.requests.take(key.institution, len(sent.events))
-        answers = await _take_all(sent.events, key.institution, node_of(request), door.rest)
+        answers = await _take_all(sent.events, key.institution, node_of(request))
     if sent.whole:
         return JSONResponse(Answers(answers=answers).model_dump(), 200)
     [one] = answers
@@ -109,14 +109,12 @@ async def take_messages(request: Request, key: WriteKey) -> Response:
     return JSONResponse(one.model_dump(), 202 if one.status == "accepted" else 200)
 
 
-async def _take_all(
-    events: Sequence[Event | Unreadable], institution: str, node: Node[Any], rest: Rest
-) -> list[Answer]:
+async def _take_all(events: Sequence[Event | Unreadable], institution: str, node: Node[Any]) -> list[Answer]:
     """Take messages in as many transactions as they need, one after the other."""
     answers: list[Answer] = []
     while True:
         # With an Idempotency-Key all of it is one transaction: nobody rests while it holds the writer.
-        resting = rest.work() if not answers or joint.get() is None else nullcontext()
+        resting = node.works.rest.work() if not answers or joint.get() is None else nullcontext()
         async with resting, node.works() as work:
             left = events[len(answers) :]
             answers += await take(left, institution, node.service.name, node.service.takes, work)

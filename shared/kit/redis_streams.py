@@ -54,7 +54,7 @@ end
 
 # HSCAN gives values, too, and a state of 100,000 runs is 200 MB: only what stands before the payload goes out.
 _INDEX = """
-local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 1000)
+local found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 200)
 local part = found[2]
 for i = 2, #part, 2 do
   part[i] = string.sub(part[i], 1, string.find(part[i], ' ', 1, true) + 32)

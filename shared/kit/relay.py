@@ -1,7 +1,7 @@
 """The relay: numbers what was committed and brings it into Redis - again, with the same ids, when Redis lost it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from random import Random
 
@@ -16,6 +16,8 @@ from shared.kit.database import Database
 from shared.kit.epochs import Epochs, NotOurs
 from shared.kit.errors import Transient
 from shared.kit.lease import Lease
+from shared.kit.numbering import PAGE, Numbered, number_waiting
+from shared.kit.paging import PageSize
 from shared.kit.streams import START, Entry, Heartbeat, Position, Streams
 
 log = structlog.get_logger()
@@ -57,15 +59,23 @@ class Relay:
 
     async def step(self) -> bool:
         """Number and publish one page; tell whether there may be more."""
+        more, unclear = await self._page()
+        cleared = [stream for stream in sorted(unclear) if await self._is_clear(stream)]
+        return await self.step() if cleared else more
+
+    async def step_of_clear(self) -> bool:
+        """Do the same for streams that are clear already: others may take as long as the hub takes to answer."""
+        return (await self._page())[0]
+
+    async def _page(self) -> tuple[bool, set[str]]:
         numbered, unclear = await self._number()
         await self._settled()
         if numbered:
             self._publishing = asyncio.create_task(self._publish_all(numbered))
             self._publishing.add_done_callback(_looked_at)
-        if sum(map(len, numbered.values())) < outbox.PAGE:
+        if sum(map(len, numbered.values())) < PAGE:
             await self._settled()
-        cleared = [stream for stream in sorted(unclear) if await self._is_clear(stream)]
-        return await self.step() if cleared else bool(numbered)
+        return bool(numbered), unclear
 
     async def _settled(self) -> None:
         """Wait for the page that is under way: the next one is numbered meanwhile, but published after it."""
@@ -73,7 +83,7 @@ class Relay:
         if publishing is not None:
             await publishing
 
-    async def _publish_all(self, numbered: dict[str, list[tuple[str, Entry]]]) -> None:
+    async def _publish_all(self, numbered: Numbered) -> None:
         few = asyncio.Semaphore(AT_ONCE)
 
         async def publish(stream: str, entries: list[tuple[str, Entry]]) -> None:
@@ -85,29 +95,47 @@ class Relay:
             if fault is not None:
                 raise fault
 
-    async def _number(self) -> tuple[dict[str, list[tuple[str, Entry]]], set[str]]:
-        async with self._database.transaction() as connection:
-            if not await self._lease.confirm(connection):
-                return {}, set()
-            return await outbox.number_waiting(connection, self._epochs.is_clear)
+    async def _number(self) -> tuple[Numbered, set[str]]:
+        if not self._lease.token:
+            return {}, set()
+        async with self._database.single_statements() as connection:
+            return await number_waiting(connection, self._epochs.is_clear, self._lease.held)
 
-    async def check(self) -> None:
-        """Compare every stream's end with our own log and refill what Redis lost; leave the heartbeats."""
+    async def check(self, between: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Compare every stream's end with our own log and refill what Redis lost; leave the heartbeats.
+
+        `between` is called behind each stream: what is told during a check need not wait for its end.
+        """
         await self._settled()
         await self._remove_blanked()
+        names = await self._clear_names()
+        async with self._database.reading() as connection:
+            ours = await outbox.ends_of_log(connection)
+        for stream, head in zip(names, await self._streams.heads(names), strict=True):
+            await self._compare(stream, head, ours[stream])
+            await self._beat(stream)
+            if between is not None:
+                await between()
+                await self._settled()
+
+    async def _clear_names(self) -> list[str]:
         async with self._database.reading() as connection:
             names = list(await outbox.ends_of_log(connection))
             mine = await self._mine(connection) if self._mine else set()
         # A backup may be older than the first message of a stream: then only its name leads to what was lost.
         for stream in sorted(mine.difference(names)):
             await self._is_clear(stream)
-        names = [stream for stream in names if await self._is_clear(stream)]
+        return [stream for stream in names if await self._is_clear(stream)]
+
+    async def _compare(self, stream: str, head: Position, ours: Position) -> None:
+        if head == ours == self._published.get(stream):
+            return
+        # A page may have been published since both were read: look again at this one.
         async with self._database.reading() as connection:
-            ours = await outbox.ends_of_log(connection)
-        for stream, head in zip(names, await self._streams.heads(names), strict=True):
-            if head != ours[stream] or self._published.get(stream) != head:
-                await self._reconcile(stream, head, ours[stream])
-            await self._beat(stream, ours[stream])
+            ours = await outbox.end_of_log(connection, stream)
+        [head] = await self._streams.heads([stream])
+        if head != ours or self._published.get(stream) != head:
+            await self._reconcile(stream, head, ours)
 
     async def _is_clear(self, stream: str) -> bool:
         if self._epochs.is_clear(stream) and not self._epochs.waits_for_the_hub(stream):
@@ -244,19 +272,25 @@ class Relay:
             return
         async with self._database.reading() as connection:
             newest = await outbox.newest_by_key(connection, stream)
-        there = await self._streams.state(stream)
-        missing = {key: entry for key, entry in newest.items() if there.get(key) != entry}
-        for part in _parts(missing, outbox.PAGE):
-            await self._streams.keep_state(stream, part)
+        there = await self._streams.state_index(stream)
+        missing = [(key, entry) for key, entry in newest.items() if there.get(key) != entry]
+        pages = PageSize(PAGE)
+        while missing:
+            part, missing = dict(missing[: pages.count]), missing[pages.count :]
+            async with self._database.reading() as connection:
+                whole = await outbox.with_payloads(connection, stream, part)
+            await self._streams.keep_state(stream, whole)
+            pages.saw(list(whole.values()))
 
-    async def _beat(self, stream: str, head: Position) -> None:
+    async def _beat(self, stream: str) -> None:
         if stream in self.stopped:
             return
-        keys, total = 0, ""
+        head, keys, total = self._published.get(stream, START), 0, ""
         if _has_state(stream):
-            if not await self._wants_beat(stream, head):
+            if not await self._wants_beat(stream):
                 return
             async with self._database.reading() as connection:
+                head = await outbox.end_of_log(connection, stream)
                 newest = await outbox.newest_by_key(connection, stream)
             keys, total = len(newest), outbox.digest(newest)
             if await self._streams.state_size(stream) < keys:
@@ -265,14 +299,14 @@ class Relay:
         await self._streams.beat(stream, heartbeat)
         self._beaten[stream] = (heartbeat, self._clock.now())
 
-    async def _wants_beat(self, stream: str, head: Position) -> bool:
+    async def _wants_beat(self, stream: str) -> bool:
         # The digest reads every key: a stream that never rests gets one each half minute, not each second.
         if stream not in self._beaten:
             return True
         beaten, at = self._beaten[stream]
         if await self._streams.heartbeat(stream) is None or await self._streams.state_size(stream) < beaten.keys:
             return True
-        return beaten.head != head and self._clock.now() - at >= BEAT_EVERY
+        return beaten.head != self._published.get(stream) and self._clock.now() - at >= BEAT_EVERY
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:
@@ -283,8 +317,3 @@ def _looked_at(task: asyncio.Task[None]) -> None:
 
 def _has_state(stream: str) -> bool:
     return parse_stream(stream).audience is Audience.NETWORK
-
-
-def _parts(state: dict[str, Entry], size: int) -> Iterable[dict[str, Entry]]:
-    items = list(state.items())
-    return (dict(items[start : start + size]) for start in range(0, len(items), size))

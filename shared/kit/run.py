@@ -22,6 +22,7 @@ from shared.kit.settings import secrets_from_files
 
 log = structlog.get_logger()
 T = TypeVar("T")
+LINGER = 0.3
 
 
 def run(service: Service) -> None:
@@ -92,4 +93,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking requests, end those that are under way, then the service."""
         stop_listeners(self._app)
+        # Whoever connected before the signal may not be accepted yet: closing the door now would cut them off.
+        await asyncio.sleep(LINGER)
         await super().shutdown(sockets)

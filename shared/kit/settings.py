@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     offer_time: timedelta = timedelta(hours=48)
     own_days: int = 14
     pub_days: int = 90
-    box_days: int = 30
+    box_days: int = 90
     rate: float = Field(50.0, gt=0)
     burst: int = Field(200, ge=1)
     byte_rate: float = Field(4.0 * 1024 * 1024, gt=0)

@@ -17,7 +17,7 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, text: str | bytes) -> "Position":
         """Read a position from the id of an entry."""
-        epoch, seq = (text.decode() if isinstance(text, bytes) else text).split("-")
+        epoch, seq = text.split(b"-") if isinstance(text, bytes) else text.split("-")
         return cls(int(epoch), int(seq))
 
     def follows(self, other: "Position") -> bool:
@@ -29,8 +29,7 @@ START = Position(0, 0)
 GENESIS = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of a stream: the exact bytes of the message, and the hash of the chain up to and with it."""
 
     position: Position

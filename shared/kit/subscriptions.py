@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 import structlog
@@ -19,7 +19,8 @@ from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.directory import known_institutions
 from shared.kit.hears import Hears
-from shared.kit.reader import PAGE, StreamReader
+from shared.kit.paging import PageSize
+from shared.kit.reader import StreamReader
 from shared.kit.redis_streams import entries_from
 from shared.kit.settings import Settings
 from shared.kit.streams import START, Position, Streams
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 
 _CURSORS = sa.select(cursor.c.stream, cursor.c.epoch, cursor.c.seq)
 _TO_RETRY = sa.select(parked.c.stream).distinct().where(parked.c.state == "retry")
+_NOT_UNDERSTOOD = (parked.c.code == "unknown_type") & (parked.c.state == "parked")
+_UNKNOWN = sa.select(parked.c.type).distinct().where(_NOT_UNDERSTOOD)
 
 # XREAD blocks on the server and wakes at once; this only bounds how long a silent connection stays unnoticed.
 BLOCK_MS = 2000
@@ -45,6 +48,27 @@ class Lag:
     at: Position
     since: datetime
     seconds: float
+
+
+class _Paged(StreamSub[Literal[True]]):
+    """FastStream asks for `max_records` before every read: here it follows the size of what came."""
+
+    def __init__(self, name: str, last_id: str, pages: PageSize) -> None:
+        self._pages = pages
+        super().__init__(name, last_id=last_id, batch=True, polling_interval=BLOCK_MS)
+
+    @property
+    def max_records(self) -> int:
+        """Give how many entries to read next."""
+        return self._pages.count
+
+    @max_records.setter
+    def max_records(self, _: int | None) -> None:
+        pass  # FastStream sets it once, at the beginning
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "_Paged":
+        # FastStream copies it to put a prefix before its name: what the reader learns must reach the copy.
+        return _Paged(self.name, self.last_id, self._pages)
 
 
 class Subscriptions:
@@ -77,13 +101,18 @@ class Subscriptions:
     async def start(self) -> None:
         """Connect, and take up again what an earlier release did not understand."""
         await self._broker.connect()
+        async with self._database.reading() as connection:
+            unknown = set((await connection.execute(_UNKNOWN)).scalars())
+        await self._take_up(unknown)
+
+    async def _take_up(self, types: set[str]) -> None:
+        """Have tried again what a release did not understand that works beside this one, or did before it."""
+        if not types & CATALOGUE.keys():
+            return
+        known = _NOT_UNDERSTOOD & parked.c.type.in_(sorted(types & CATALOGUE.keys()))
         async with self._database.transaction() as connection:
-            known = parked.c.type.in_(CATALOGUE)
-            await connection.execute(
-                sa.update(parked)
-                .where(parked.c.code == "unknown_type", parked.c.state == "parked", known)
-                .values(state="retry")
-            )
+            # By itself it is tried this once: a handler that hangs or kills would be given it for ever.
+            await connection.execute(sa.update(parked).where(known).values(state="retry", code="known_now"))
 
     async def sync(self) -> None:
         """Subscribe to the streams of institutions that joined, and look after every reader."""
@@ -142,13 +171,7 @@ class Subscriptions:
         try:
             await reader.catch_up()
             subscriber = self._broker.subscriber(
-                stream=StreamSub(
-                    name,
-                    last_id=str(reader.position or START),
-                    batch=True,
-                    max_records=PAGE,
-                    polling_interval=BLOCK_MS,
-                ),
+                stream=_Paged(name, str(reader.position or START), reader.pages),
                 parser=_as_it_came,
                 decoder=_raw,
                 title=name,
@@ -170,6 +193,9 @@ class Subscriptions:
             stored = {row.stream: Position(row.epoch, row.seq) for row in rows}
             retries = await connection.execute(_TO_RETRY)
             to_retry = set(retries.scalars())
+            unknown = set((await connection.execute(_UNKNOWN)).scalars())
+        # Not at the start alone: while releases change, the older copy may still take a message and set it aside.
+        await self._take_up(unknown)
         for name, head in heads.items():
             reader = self.readers[name]
             self._measure(name, reader.position or START, head)
@@ -200,7 +226,7 @@ class Subscriptions:
 
 def _report(event: str, stream: str, error: Exception) -> None:
     if is_transient(error):
-        log.warning(event, stream=stream, reason=str(error))
+        log.warning(event, stream=stream, reason=str(error) or type(error).__name__)
     else:
         log.error(event, stream=stream, exc_info=error)
 

@@ -17,6 +17,7 @@ from shared.kit import matching
 from shared.kit import outbox as outbox_of
 from shared.kit.clock import Clock, Ids
 from shared.kit.database import Database
+from shared.kit.fairness import Rest
 from shared.kit.settings import Settings
 from shared.kit.tables import outbox
 
@@ -114,6 +115,8 @@ class Works(Generic[S]):
         self.ids = ids
         self.settings = settings
         self.told = asyncio.Event()
+        # Whoever sends messages by both ways in rests from both.
+        self.rest = Rest()
         self._store = store
 
     @asynccontextmanager

@@ -1,23 +1,27 @@
 """One click admits: a page behind a signed link that shows who asks, with which key, and has one button."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from itsdangerous import BadData, URLSafeSerializer
+from redis.exceptions import RedisError
 
 from shared.kit.errors import NotFound
 from shared.kit.http import node_of
-from shared.kit.node import Node
+from shared.network.hub_streams import HubAway
 from shared.network.office import Asking, Office
 from shared.network.office_turn import is_kept_here, open_office
 from shared.network.refusal import Refused
 from shared.pages.page import SECURITY_HEADERS, render
 from shared.pages.wording import Page
+
+log = structlog.get_logger()
 
 LINK_LIVES = timedelta(days=7)
 _SALT = "album.network.admit.v1"
@@ -55,6 +59,18 @@ def _digest() -> Callable[..., object]:
     return sha256
 
 
+_COMPARE = (
+    "Die Organisation hat Ihre Einladung benutzt. Sie möchte mit diesem Schlüssel im Netz sprechen.",
+    "Bitte vergleichen Sie den Schlüssel mit dem, den die Organisation Ihnen nennt, zum Beispiel am Telefon.",
+    "Sie haben diese Seite aus Versehen geöffnet? Dann schließen Sie sie. Es ändert sich nichts.",
+)
+_AGAIN = "Bitte laden Sie die Seite neu."
+_WHY_NOT = {
+    "invitation_ended": "Die Einladung ist abgelaufen. Bitte laden Sie die Organisation neu ein.",
+    "not_invited": "Es gibt keine offene Einladung für diese Organisation.",
+    "too_few_roots": "Es fehlen Schlüssel der Koordinierungsstelle. Mehrere müssen zusammen unterschreiben.",
+}
+
 router = APIRouter(prefix="/network/admit", include_in_schema=False)
 
 
@@ -69,52 +85,57 @@ Admitted = Annotated[Admission | None, Depends(_admission)]
 @router.get("/{token}")
 async def show(admission: Admitted, request: Request) -> HTMLResponse:
     """Show who asks; nothing is done, because programs open links by themselves."""
+    return await _shown(admission, request, _question)
+
+
+@router.post("/{token}")
+async def admit(admission: Admitted, request: Request) -> HTMLResponse:
+    """Admit the institution, if it still asks with this key."""
+    return await _shown(admission, request, _admitted)
+
+
+async def _shown(
+    admission: Admission | None, request: Request, do: Callable[[Office, Admission], Awaitable[Page]]
+) -> HTMLResponse:
+    """Do something as the office and show the page; what cannot be done is said in words, too."""
+    node = node_of(request)
     if admission is None:
-        return _html(_page("Dieser Link gilt nicht mehr", "Holen Sie mit `album network requests` einen neuen.", 410))
-    async with _office(node_of(request)) as office:
-        return _html(await _question(office, admission))
+        told = ("Der Befehl zeigt Ihnen einen neuen Link.",)
+        page = _page("Dieser Link gilt nicht mehr", told, 410, Befehl="album network requests")
+    elif not is_kept_here(node.settings):
+        raise NotFound("Not Found")
+    else:
+        try:
+            async with open_office(node.database, node.settings, node.works.clock) as office:
+                page = await do(office, admission)
+        except Refused as error:
+            page = _page("Das ging nicht", (_WHY_NOT.get(error.code, _AGAIN),), 409, Grund=error.code)
+        except (HubAway, RedisError, OSError) as error:
+            log.warning("admission_waits", reason=type(error).__name__)
+            page = _page("Das Netz antwortet gerade nicht", ("Bitte versuchen Sie es später noch einmal.",), 503)
+    return HTMLResponse(render(page), page.status, headers=dict(SECURITY_HEADERS))
 
 
 async def _question(office: Office, admission: Admission) -> Page:
+    slug, key = f"„{admission.slug}“", {"Schlüssel": admission.kid}
     if await _asks(office, admission):
-        sentence = "Vergleichen Sie den Schlüssel mit dem, den die Organisation Ihnen nennt."
-        return _page(f"'{admission.slug}' aufnehmen?", sentence, 200, kid=admission.kid, button="Aufnehmen")
+        return _page(f"{slug} aufnehmen?", _COMPARE, 200, button="Ja, aufnehmen", **key)
     roster = await office.roster()
     member = roster.member(admission.slug) if roster else None
     if member is not None and member.key(admission.kid) is not None:
-        return _page(f"'{admission.slug}' ist aufgenommen", "Es ist nichts mehr zu tun.", 200, kid=admission.kid)
-    return _page(f"'{admission.slug}' fragt nicht mehr an", "Vielleicht hat die Organisation neu angefragt.", 410)
+        return _page(f"{slug} ist aufgenommen", ("Sie müssen nichts mehr tun.",), 200, **key)
+    return _page(f"{slug} fragt nicht mehr an", ("Vielleicht hat die Organisation neu angefragt.",), 410, **key)
+
+
+async def _admitted(office: Office, admission: Admission) -> Page:
+    if await _asks(office, admission):
+        await office.admit(admission.slug)
+    return await _question(office, admission)
 
 
 async def _asks(office: Office, admission: Admission) -> bool:
     return any(one.slug == admission.slug and one.kid == admission.kid for one in await office.asking())
 
 
-@router.post("/{token}")
-async def admit(admission: Admitted, request: Request) -> HTMLResponse:
-    """Admit the institution, if it still asks with this key."""
-    if admission is None:
-        return await show(admission, request)
-    async with _office(node_of(request)) as office:
-        if await _asks(office, admission):
-            try:
-                await office.admit(admission.slug)
-            except Refused as error:
-                return _html(_page("Das ging nicht", str(error), 409))
-        return _html(await _question(office, admission))
-
-
-def _office(node: Node[Any]) -> Any:
-    settings: Any = node.settings
-    if not is_kept_here(settings):
-        raise NotFound("Not Found")
-    return open_office(node.database, settings, node.works.clock)
-
-
-def _page(heading: str, sentence: str, status: int, *, kid: str = "", button: str | None = None) -> Page:
-    facts = (("Schlüssel", kid),) if kid else ()
-    return Page("de", heading, (sentence,), facts, button, status)
-
-
-def _html(page: Page) -> HTMLResponse:
-    return HTMLResponse(render(page), page.status, headers=dict(SECURITY_HEADERS))
+def _page(heading: str, sentences: tuple[str, ...], status: int, *, button: str | None = None, **facts: str) -> Page:
+    return Page("de", heading, sentences, tuple(facts.items()), button, status)

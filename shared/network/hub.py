@@ -6,14 +6,18 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from redis.asyncio import Redis
+
 from shared.network.access import OFFICE, Access
 from shared.network.acl import acl_file
 from shared.network.identity import RandomBytes
+from shared.network.redis_hub import connect_hub
 from shared.network.tls import Certificates
 
 PLAIN_PORT = 6379
@@ -88,6 +92,11 @@ class HubFolder:
         """Give the hash of the office's password, as the access rules hold it."""
         return sha256(self.password().encode()).digest()
 
+    @property
+    def is_made(self) -> bool:
+        """Tell whether anything lies there; empty folders are what a container mounts."""
+        return any(path.is_file() for path in self.path.rglob("*"))
+
     def root_seeds(self) -> list[bytes]:
         """Give the seeds of the root keys that lie here, in their order; others may lie on other machines."""
         return [bytes.fromhex(path.read_text("utf-8")) for path in sorted(self.office.glob("root-*.key"))]
@@ -108,10 +117,11 @@ def make_hub(
 
     `at` is where the server sees `server/`, such as the folder that is mounted into its container.
     """
-    if folder.path.exists() and any(folder.path.iterdir()):
+    if folder.is_made:
         raise FileExistsError(f"{folder.path} is not empty; a hub's root keys are never overwritten")
     for path, mode in ((folder.server / "data", 0o755), (folder.office, 0o700)):
-        path.mkdir(mode=mode, parents=True)
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
     password = base64.urlsafe_b64encode(random(_SEED)).decode().rstrip("=")
     account = json.dumps({"user": OFFICE, "password": password})
     _write(folder.office / "account.json", account.encode(), 0o600)
@@ -123,6 +133,34 @@ def make_hub(
     conf = redis_conf(seen, tls=certificates is not None, bind=bind, port=port, memory=memory)
     _write(folder.conf, conf.encode(), 0o644)
     write_acl(folder, Access((), folder.password_sha256()))
+
+
+def open_hub(folder: HubFolder, address: str = "", ca: str = "") -> Redis:
+    """Open the hub as the office; `ca` is who signed its certificate, a file or PEM.
+
+    Left empty, both are what the folder says: a hub on this machine, and the authority that was made for it.
+    """
+    return connect_hub(address or address_of(folder), OFFICE, folder.password(), authority(folder, ca))
+
+
+def authority(folder: HubFolder, ca: str = "") -> str | None:
+    """Give who signed the hub's certificate as PEM; `ca` is a file or PEM, else it is what lies in the folder.
+
+    None where neither is there: then the authorities of the system count.
+    """
+    if "BEGIN CERTIFICATE" in ca:
+        return ca
+    path = Path(ca) if ca else folder.ca
+    return path.read_text("utf-8") if ca or path.exists() else None
+
+
+def address_of(folder: HubFolder) -> str:
+    """Give the address of a hub that runs on this machine, from its settings."""
+    conf = folder.conf.read_text("utf-8")
+    tls, plain = (re.search(rf"^{name} (\d+)$", conf, re.MULTILINE) for name in ("tls-port", "port"))
+    if tls is not None:
+        return f"rediss://localhost:{tls[1]}"
+    return f"redis://localhost:{plain[1] if plain else PLAIN_PORT}"
 
 
 def redis_conf(at: str, *, tls: bool, bind: str, port: int | None = None, memory: str = "1gb") -> str:

@@ -22,6 +22,9 @@ Folder = Annotated[Path, typer.Option("--dir", envvar="ALBUM_HUB_DIR", help="Whe
 Address = Annotated[
     str, typer.Option("--hub", envvar="ALBUM_HUB", help="rediss://host:port; else a hub on this machine.")
 ]
+Authority = Annotated[
+    str, typer.Option("--ca", envvar="ALBUM_HUB_CA", help="Who signed its certificate: a file or PEM.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -38,11 +41,15 @@ def init(
     port: int | None = None,
     at: Annotated[str | None, typer.Option(help="Where the server sees `server/`, e.g. in its container.")] = None,
     memory: Annotated[str, typer.Option(help="How much the hub may hold before it refuses to take more.")] = "1gb",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave a hub that is there already as it is.")] = False,
 ) -> None:
     """Write a new hub: redis.conf, users.acl, certificates, and the root keys that sign the roster."""
     from shared.network.hub import HubFolder, make_hub  # noqa: PLC0415 - keeps `album` quick
 
     made = HubFolder(folder)
+    if keep and made.acl.exists():
+        console.print(f"There is a hub in {folder} already; nothing was changed.")
+        return
     certificates = _certificates(tls, host or ["localhost", "127.0.0.1"], certificate, key, ca)
     try:
         make_hub(
@@ -59,6 +66,8 @@ def _certificates(
 ) -> "Certificates | None":
     from shared.network.tls import Certificates, make_certificates  # noqa: PLC0415 - keeps `album` quick
 
+    if not all(hosts):
+        raise typer.BadParameter("--host is empty: under which name do the partners reach the hub?")
     if certificate and key and ca and tls:
         return Certificates(ca.read_bytes(), certificate.read_bytes(), key.read_bytes())
     if certificate or key or ca:
@@ -67,14 +76,14 @@ def _certificates(
 
 
 @hub.command("acl")
-def acl(folder: Folder, address: Address = "", as_json: AsJson = False) -> None:
+def acl(folder: Folder, address: Address = "", ca: Authority = "", as_json: AsJson = False) -> None:
     """Write the access rules anew from what the office knows, and have the hub read them."""
     from shared.network import hub_keeping  # noqa: PLC0415 - keeps `album` quick
     from shared.network.hub import HubFolder  # noqa: PLC0415 - as above
 
     kept = HubFolder(folder)
     access = _or_exit(lambda: hub_keeping.known_access(kept))
-    changed = _or_exit(lambda: hub_keeping.load_rules(kept, address, access))
+    changed = _or_exit(lambda: hub_keeping.load_rules(kept, address, ca, access))
     users = 1 + len(access.members) + len(access.invited)
     if as_json:
         typer.echo(json.dumps({"users": users, "changed": changed}))
@@ -83,19 +92,20 @@ def acl(folder: Folder, address: Address = "", as_json: AsJson = False) -> None:
 
 
 @hub.command("check")
-def check(folder: Folder, address: Address = "", as_json: AsJson = False) -> None:
+def check(folder: Folder, address: Address = "", ca: Authority = "", as_json: AsJson = False) -> None:
     """Ask the running hub whether its rules allow exactly what they should; exits with 1 where they do not."""
     from shared.network import hub_keeping  # noqa: PLC0415 - keeps `album` quick
     from shared.network.hub import HubFolder  # noqa: PLC0415 - as above
 
     kept = HubFolder(folder)
-    _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, hub_keeping.known_access(kept))), as_json)
+    _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, hub_keeping.known_access(kept))), as_json)
 
 
 def acl_command(
     judge: Annotated[bool, typer.Option("--check", help="Have a server judge them.")] = False,
     folder: Annotated[Path | None, typer.Option("--dir", envvar="ALBUM_HUB_DIR", help="The office's hub.")] = None,
     address: Address = "",
+    ca: Authority = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the hub's access rules, or have them judged: all users x keys x commands.
@@ -113,7 +123,7 @@ def acl_command(
     elif kept is None:
         _tell(hub_keeping.judge_thirteen(), as_json)
     else:
-        _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, access)), as_json)
+        _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, access)), as_json)
 
 
 def _or_exit(do: Callable[[], T]) -> T:

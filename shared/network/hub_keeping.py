@@ -1,7 +1,6 @@
 """What the office does with its hub: it puts together who may come in, has the hub read it, and has it judged."""
 
 import asyncio
-import re
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from shared.network.access import OFFICE, Access, HubMember, access_of
 from shared.network.acl import acl_file
 from shared.network.acl_check import Judgement, check
 from shared.network.acl_load import read_rules
-from shared.network.hub import HubFolder, write_acl
+from shared.network.hub import HubFolder, open_hub, write_acl
 from shared.network.office_store import OfficeStore
 from shared.network.redis_hub import connect_hub
 from shared.network.roster import Status
@@ -54,16 +53,16 @@ async def stored_access(database: Database, office_sha256: bytes, now: datetime)
     return access_of(parse_roster(newest.document), accounts, invited, office_sha256)
 
 
-def load_rules(folder: HubFolder, address: str, access: Access) -> bool:
+def load_rules(folder: HubFolder, address: str, ca: str, access: Access) -> bool:
     """Write the rules and have the hub read them; False where they were the same. They hold at once, for all."""
     changed = write_acl(folder, access)
-    on_hub(folder, address, read_rules)
+    on_hub(folder, address, ca, read_rules)
     return changed
 
 
-def judge_hub(folder: HubFolder, address: str, access: Access) -> Judgement:
+def judge_hub(folder: HubFolder, address: str, ca: str, access: Access) -> Judgement:
     """Ask the running hub."""
-    return on_hub(folder, address, lambda redis: check(redis, access))
+    return on_hub(folder, address, ca, lambda redis: check(redis, access))
 
 
 def judge_thirteen() -> Judgement:
@@ -94,27 +93,17 @@ def thirteen() -> Access:
     return Access(tuple(members), _hash(OFFICE), {"invited": _hash("join-invited")})
 
 
-def on_hub(folder: HubFolder, address: str, do: Callable[[Redis], Awaitable[T]]) -> T:
+def on_hub(folder: HubFolder, address: str, ca: str, do: Callable[[Redis], Awaitable[T]]) -> T:
     """Do something on the hub as the office."""
 
     async def run() -> T:
-        ca = folder.ca if folder.ca.exists() else None
-        redis = connect_hub(address or address_of(folder), OFFICE, folder.password(), ca)
+        redis = open_hub(folder, address, ca)
         try:
             return await do(redis)
         finally:
             await redis.aclose()
 
     return asyncio.run(run())
-
-
-def address_of(folder: HubFolder) -> str:
-    """Give the address of a hub that runs on this machine, from its settings."""
-    conf = folder.conf.read_text("utf-8")
-    tls, plain = (re.search(rf"^{name} (\d+)$", conf, re.MULTILINE) for name in ("tls-port", "port"))
-    if tls is not None:
-        return f"rediss://localhost:{tls[1]}"
-    return f"redis://localhost:{plain[1] if plain else 6379}"
 
 
 def _hash(text: str) -> bytes:

@@ -52,7 +52,7 @@ class HubStreams(Protocol):
         ...
 
     async def keep_state(self, stream: str, state: dict[str, SignedEntry]) -> None:
-        """Set the newest entries of some keys."""
+        """Set the newest entries of some keys; an older one than is there is left out, though it comes late."""
         ...
 
     async def beat(self, stream: str, beat: SignedBeat) -> None:
@@ -71,6 +71,18 @@ class HubStreams(Protocol):
         """Drop single entries of an own box: what it held of a person is erased."""
         ...
 
+    async def note_taken(self, slug: str, notes: dict[str, bytes]) -> None:
+        """Leave notes for senders, by their names, of how far the boxes to an institution are taken."""
+        ...
+
+    async def taken(self, slug: str, sender: str) -> bytes | None:
+        """Give the note that an institution left for a sender."""
+        ...
+
+    async def ask(self, slug: str, field: str, document: bytes) -> None:
+        """Leave something for the office to decide, as an institution."""
+        ...
+
     async def rosters(self, after_version: int) -> list[tuple[bytes, bytes]]:
         """Give document and signatures of every roster behind a version, in order."""
         ...
@@ -82,3 +94,8 @@ def entry_in_state(value: bytes) -> SignedEntry:
         return from_state_value(value)
     except ValueError:
         return _UNREADABLE
+
+
+def is_newer(entry: SignedEntry, there: bytes | None) -> bool:
+    """Tell whether an entry may take the place of what a state has: what cannot be read is older than anything."""
+    return there is None or entry_in_state(there).position <= entry.position

@@ -4,7 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,13 +31,14 @@ class PublicKeys:
 
 @dataclass(frozen=True)
 class Identity:
-    """What an institution signs, opens and logs in with; older box keys stay, to open what was sealed for them."""
+    """What an institution signs, opens and logs in with; older keys stay, for what was sealed or signed with them."""
 
     slug: str
     ed25519_seed: bytes = field(repr=False)
     x25519_private: bytes = field(repr=False)
     password: str = field(repr=False)
     older: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    older_seeds: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Derive once what is needed for every entry."""
@@ -81,7 +82,18 @@ class Identity:
 
     def with_new_keys(self, random: RandomBytes) -> "Identity":
         """Make new keys, keep the password, and keep what opens the boxes sealed so far."""
-        return replace(self, ed25519_seed=random(_SIZE), x25519_private=random(_SIZE), older=self.box_keys)
+        seeds = {**self.older_seeds, self.kid: self.ed25519_seed}
+        new = {"ed25519_seed": random(_SIZE), "x25519_private": random(_SIZE)}
+        return Identity(self.slug, **new, password=self.password, older=self.box_keys, older_seeds=seeds)
+
+    @property
+    def former(self) -> tuple["Identity", ...]:
+        """Give the pairs before this one, newest first: what stands where only they speak is signed with them again.
+
+        Their signatures are taken nowhere behind the place at which they were revoked.
+        """
+        pairs = [(self.older_seeds[kid], self.older[kid]) for kid in self.older if kid in self.older_seeds]
+        return tuple(Identity(self.slug, seed, private, self.password) for seed, private in reversed(pairs))
 
     def save(self, path: Path) -> None:
         """Write the file, for the owner's eyes only; raises FileExistsError rather than lose older keys."""
@@ -105,8 +117,9 @@ class Identity:
         try:
             kept = json.loads(path.read_text("utf-8"))
             older = {kid: bytes.fromhex(key) for kid, key in kept["older"].items()}
+            seeds = {kid: bytes.fromhex(key) for kid, key in kept.get("older_seeds", {}).items()}
             seed, private = bytes.fromhex(kept["ed25519_seed"]), bytes.fromhex(kept["x25519_private"])
-            return cls(kept["slug"], seed, private, kept["password"], older)
+            return cls(kept["slug"], seed, private, kept["password"], older, seeds)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} holds no keys: {type(error).__name__}") from error
 
@@ -127,6 +140,7 @@ class Identity:
             "x25519_private": self.x25519_private.hex(),
             "password": self.password,
             "older": {kid: key.hex() for kid, key in self.older.items()},
+            "older_seeds": {kid: key.hex() for kid, key in self.older_seeds.items()},
         }
 
 

@@ -20,10 +20,15 @@ from shared.network.held import Held, accept
 from shared.network.hub_streams import HubRefuses, HubStreams
 from shared.network.identity import Identity
 from shared.network.link_down import DownStream, Within
-from shared.network.link_store import NOTHING_TAKEN, Down, LinkStore
-from shared.network.link_up import Around, Backfill, UpStream
+from shared.network.link_notes import leave_notes, trim_box
+from shared.network.link_retire import ask_to_retire
+from shared.network.link_rows import NOTHING_TAKEN, Down, Waiting
+from shared.network.link_sign import Around, Backfill
+from shared.network.link_store import LinkStore
+from shared.network.link_up import UpStream
 from shared.network.names import ROSTER, box_stream, hub_stream, pub_stream
 from shared.network.pages import behind
+from shared.network.refusal import Refusal
 from shared.network.roster import Roster, Status
 from shared.network.roster_document import RosterRefused
 from shared.network.signing import entry_is_genuine
@@ -40,7 +45,7 @@ class NodeIsFull(Transient):
 
 @dataclass(frozen=True)
 class Options:
-    """How long things are kept on the hub and of others inside, and which services speak."""
+    """How long things are kept on the hub and of others inside, a box from when it was taken; which services speak."""
 
     services: Sequence[str] = SERVICES
     public: timedelta = timedelta(days=90)
@@ -85,10 +90,12 @@ class Link:
         self._inside = {*identities, *hosted}
         self._backfill = backfill
         self._read_by = ""
+        self._retired_under: dict[str, int] = {}
         self._seen_roster = 0
         self._kept_roster = 0
         self._refused_rosters: set[bytes] = set()
         self._cursors: dict[str, Down] = {}
+        self._waiting: dict[str, Waiting] = {}
 
     @property
     def roster(self) -> Roster | None:
@@ -113,6 +120,7 @@ class Link:
         self._seen_roster = 0
         self._kept_roster = self.held.version if self.held else 0
         self._cursors = await self.store.downs()
+        self._waiting = await self.store.waiting()
         self.ups.clear()
         self.downs.clear()
         self._know_streams()
@@ -182,9 +190,12 @@ class Link:
     def _know_down(self, name: str, reader: str) -> None:
         if name not in self.downs:
             within = Within(
-                self.hub_of[reader], self.local, self.store, self.clock, self._box_keys(name), self.options.genuine
-            )
-            self.downs[name] = DownStream(name, within, self._cursors.get(name, NOTHING_TAKEN))
+                self.hub_of[reader], self.local, self.store, self.clock, self._box_keys(name), self.random,
+                self.options.genuine,
+            )  # fmt: skip
+            waits = self._waiting.get(name)
+            stopped = Refusal(waits.code, waits.reason) if waits else None
+            self.downs[name] = DownStream(name, within, self._cursors.get(name, NOTHING_TAKEN), stopped)
 
     def _around(self, slug: str) -> Around:
         keys = tuple(self.identities[slug])
@@ -256,6 +267,7 @@ class Link:
         roster = self.roster
         if roster is None or roster.expired(self.clock.now()):
             return
+        await self._retire_old_keys(roster)
         for slug, hub in self.hub_of.items():
             downs = self._downs_of(slug)
             names = [one.stream for one in downs]
@@ -263,11 +275,21 @@ class Link:
             for down, end, inside in zip(downs, ends, insides, strict=True):
                 await _safely(down, down.check(roster, end, inside))
 
+    async def _retire_old_keys(self, roster: Roster) -> None:
+        for slug, hub in self.hub_of.items():
+            mine = [one for one in self.ups.values() if one.name.writer == slug]
+            # Once for each roster: the office may have been away, or its hub was wiped.
+            asked = self._retired_under.get(slug) == roster.version
+            if not asked and await ask_to_retire(self.identities[slug], hub, mine, roster):
+                self._retired_under[slug] = roster.version
+
     async def trim(self) -> None:
         """Drop what is older than its retention: ours on the hub, the others' inside."""
         now = self.clock.now()
-        for up in list(self.ups.values()):
-            await up.trim(now - (self.options.public if up.name.kind == "pub" else self.options.boxes))
+        for up in [one for one in self.ups.values() if one.name.kind == "pub"]:
+            await up.trim(now - self.options.public)
+        if self.roster is not None:
+            await self._trim_boxes(self.roster)
         await self.store.mark_downs(now)
         for down in list(self.downs.values()):
             old = now - (self.options.public if down.name.kind == "pub" else self.options.boxes)
@@ -275,6 +297,15 @@ class Link:
             if passed is not None:
                 await self.local.trim(down.stream, behind(passed))
         await self.store.forget_quarantine(now - self.options.public)
+
+    async def _trim_boxes(self, roster: Roster) -> None:
+        for slug, hub in self.hub_of.items():
+            keys = {kid: key for one in self.identities[slug] for kid, key in one.box_keys.items()}
+            await leave_notes(slug, self.identities[slug], hub, self.downs, roster)
+            receiving = {one.slug for one in roster.institutions if one.status is not Status.LEFT}
+            boxes = [one for one in self.ups.values() if one.name.writer == slug and one.name.to in receiving]
+            for up in boxes:
+                await trim_box(up, hub, self.store, roster, keys, self.clock.now(), self.options.boxes)
 
     async def erase(self) -> None:
         """Remove what was asked for: own boxes from the hub and from what is kept of them, boxes to us from inside."""

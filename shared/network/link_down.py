@@ -4,19 +4,21 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from random import Random
 
 import structlog
 from pydantic_core import from_json
 
-from shared.kit.clock import Clock
+from shared.kit.clock import Clock, full_jitter
 from shared.kit.streams import GENESIS, START, Entry, Position, Streams, chain
 from shared.network.border import Checked, Genuine, check_page
 from shared.network.boxes import BoxRefused, read_box
 from shared.network.entries import SignedEntry
 from shared.network.hub_streams import HubStreams
 from shared.network.link_listen import Listener
+from shared.network.link_rows import NOTHING_TAKEN, Down
 from shared.network.link_state import load_state
-from shared.network.link_store import NOTHING_TAKEN, Down, LinkStore
+from shared.network.link_store import LinkStore
 from shared.network.names import hub_stream
 from shared.network.pages import Pages, before, unbroken
 from shared.network.refusal import Refusal
@@ -25,7 +27,7 @@ from shared.network.signing import entry_is_genuine
 
 log = structlog.get_logger()
 
-RETRY = timedelta(seconds=60)
+SOONEST, LATEST = 1.0, 60.0
 PAGE = 200
 FAR = 1000
 
@@ -39,22 +41,23 @@ class Within:
     store: LinkStore
     clock: Clock
     box_keys: Mapping[str, bytes]
+    random: Random
     genuine: Genuine = entry_is_genuine
 
 
 class DownStream:
     """Brings one foreign stream from the hub into the node; its one writer there."""
 
-    def __init__(self, stream: str, within: Within, at: Down = NOTHING_TAKEN) -> None:
+    def __init__(self, stream: str, within: Within, at: Down = NOTHING_TAKEN, stopped: Refusal | None = None) -> None:
         self.stream = stream
         self.name = hub_stream(stream)
         self.at = at
-        self.stopped: Refusal | None = None
+        self.stopped = stopped
         self.taken = 0
         self.listener = Listener(stream, within.hub, within.local, within.clock)
         self._in = within
         self._pages = Pages(within.hub, PAGE)
-        self._version = self._stopped_under = 0
+        self._version = self._stopped_under = self._tries = 0
         self._retry_at: datetime | None = None
         self._lock = asyncio.Lock()
 
@@ -81,10 +84,10 @@ class DownStream:
         """Bring entries behind the cursor inside; tell whether there may be more."""
         self._version = roster.version
         page = [entry for entry in page if entry.position > self.at.position]
-        if not page:
-            return False
-        if self.stopped is not None:
+        if page and self.stopped is not None:
             page = await self._as_far_as_the_next_epoch(page)
+        if not page:
+            return False  # wiped since it was read: there is nothing to judge, and more to come
         previous = self.at.hash
         if not page[0].position.follows(self.at.position):
             if self.name.kind == "pub":
@@ -128,6 +131,8 @@ class DownStream:
                 [inside] = await self._in.local.heads([self.stream])
             if inside < self.at.local:
                 await self.go_back(inside)
+            if self.stopped is not None and end <= self.at.position:
+                await self._go_on_without()
             # A stream without entries whose end lies behind us wakes nobody: all that is left of it is its state.
             public = self.name.kind == "pub"
             if public and end > self.at.position and self.wants(roster) and not await self._shows_more():
@@ -220,9 +225,18 @@ class DownStream:
     async def _move(self, to: Down) -> None:
         await self._in.store.keep_down(self.stream, to)
         self.at = to
+        self._go_on()
+
+    async def _go_on_without(self) -> None:
+        """Wait for nothing any more where what was refused is not on the hub any more."""
+        await self._in.store.nothing_waits(self.stream)
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self.stopped is not None:
-            log.info("stream_goes_on", stream=self.stream, at=str(to.position))
+            log.info("stream_goes_on", stream=self.stream, at=str(self.at.position))
         self.stopped = None
+        self._tries = 0
 
     async def _refuse(self, entry: SignedEntry, why: Refusal) -> None:
         await self._in.store.put_aside(self.stream, entry, why, self._in.clock.now(), waits=True)
@@ -238,7 +252,9 @@ class DownStream:
             log.error("foreign_stream_waits", stream=self.stream, code=why.code, reason=why.reason)
         self.stopped = why
         self._stopped_under = self._version
-        self._retry_at = self._in.clock.now() + RETRY
+        wait = SOONEST + full_jitter(self._in.random, self._tries, base=SOONEST, cap=LATEST - SOONEST)
+        self._tries += 1
+        self._retry_at = self._in.clock.now() + timedelta(seconds=wait)
 
 
 def _newest(entries: list[Entry]) -> dict[str, Entry]:

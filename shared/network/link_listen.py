@@ -10,7 +10,7 @@ from shared.kit.streams import START, Heartbeat, Position, Streams
 from shared.network.beats import Beat
 from shared.network.border import check_beat
 from shared.network.hub_streams import HubStreams
-from shared.network.link_store import Down
+from shared.network.link_rows import Down
 from shared.network.refusal import Refusal
 from shared.network.roster import Roster
 

@@ -46,7 +46,7 @@ def load_identities(folder: Path) -> Identities:
             continue
         next_ = next_path(folder, identity.slug)
         newer = (Identity.load(next_),) if next_.exists() else ()
-        found[identity.slug] = (*newer, identity)
+        found[identity.slug] = (*newer, identity, *identity.former)
     return found
 
 
@@ -82,7 +82,7 @@ async def _run_until_keys_change(node: Node[Any], identities: Identities) -> Non
     collector = LinkCollector(running.link)
     node.registry.register(collector)
     node.kept["link"] = running.link
-    node.stopped = lambda: running.link.stopped
+    node.stops["link"] = lambda: running.link.stopped
     task = asyncio.create_task(running.run())
     try:
         while not task.done() and load_identities(settings.identities) == identities:
@@ -91,7 +91,7 @@ async def _run_until_keys_change(node: Node[Any], identities: Identities) -> Non
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         node.kept.pop("link", None)
-        node.stopped = dict
+        node.stops.pop("link", None)
         node.registry.unregister(collector)
         for hub in hubs.values():
             await hub.close()
@@ -114,10 +114,10 @@ def build(node: Node[Any], identities: Identities, hubs: Mapping[str, RedisHub],
         backfill=log_of_the_owner(settings, node.http),
         options=Options(),
     )
-    return Running(link, lease, partial(_wake, inside))
+    return Running(link, lease, partial(wake_inside, inside))
 
 
-async def _wake(inside: Redis, after: dict[str, Position], seconds: float) -> None:
+async def wake_inside(inside: Redis, after: dict[str, Position], seconds: float) -> None:
     """Wait until a stream inside has an entry behind its place, without asking again and again."""
     places: dict[Any, Any] = {stream: str(position) for stream, position in after.items()}
     await inside.xread(places, count=1, block=int(seconds * 1000))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from shared.kit.streams import START, Position
 from shared.network.entries import SignedBeat, SignedEntry, state_value
-from shared.network.hub_streams import HubRefuses, entry_in_state
+from shared.network.hub_streams import HubRefuses, entry_in_state, is_newer
 from shared.network.names import ROSTER, hub_stream
 
 _PAGE = 200
@@ -17,6 +17,7 @@ class MemoryHub:
 
     def __init__(self) -> None:
         self.documents: dict[int, tuple[bytes, bytes]] = {}
+        self.asked: dict[str, dict[str, bytes]] = defaultdict(dict)
         self.walls = True
         self.wipe()
 
@@ -26,6 +27,7 @@ class MemoryHub:
         self.ends: dict[str, Position] = {}
         self.states: dict[str, dict[str, bytes]] = defaultdict(dict)
         self.beats: dict[str, SignedBeat] = {}
+        self.notes: dict[str, dict[str, bytes]] = defaultdict(dict)
         self.changed = asyncio.Event()
 
     def put_roster(self, version: int, document: bytes, signatures: bytes) -> None:
@@ -114,9 +116,12 @@ class MemoryHubStreams:
         return len(self._hub.states[stream])
 
     async def keep_state(self, stream: str, state: dict[str, SignedEntry]) -> None:
-        """Set the newest entries of some keys."""
+        """Set the newest entries of some keys; an older one than is there is left out, though it comes late."""
         self._may_write(stream, public=True)
-        self._hub.states[stream].update((key, state_value(entry)) for key, entry in state.items())
+        there = self._hub.states[stream]
+        for key, entry in state.items():
+            if is_newer(entry, there.get(key)):
+                there[key] = state_value(entry)
 
     async def beat(self, stream: str, beat: SignedBeat) -> None:
         """Leave the writer's heartbeat."""
@@ -139,6 +144,22 @@ class MemoryHubStreams:
         if hub_stream(stream).kind != "box":
             raise HubRefuses(f"{self._user} may not remove single entries of {stream}")
         self._hub.entries[stream] = [entry for entry in self._hub.entries[stream] if entry.position not in positions]
+
+    async def note_taken(self, slug: str, notes: dict[str, bytes]) -> None:
+        """Leave notes for senders, by their names, of how far the boxes to an institution are taken."""
+        if self._hub.walls and slug != self._user:
+            raise HubRefuses(f"{self._user} may not write what {slug} has taken")
+        self._hub.notes[slug].update(notes)
+
+    async def taken(self, slug: str, sender: str) -> bytes | None:
+        """Give the note that an institution left for a sender."""
+        return self._hub.notes[slug].get(sender)
+
+    async def ask(self, slug: str, field: str, document: bytes) -> None:
+        """Leave something for the office to decide, as an institution."""
+        if self._hub.walls and slug != self._user:
+            raise HubRefuses(f"{self._user} may not ask for {slug}")
+        self._hub.asked[slug][field] = document
 
     async def rosters(self, after_version: int) -> list[tuple[bytes, bytes]]:
         """Give document and signatures of every roster behind a version, in order."""

@@ -21,6 +21,7 @@ from shared.network.invitation import CodeRefused, Invitation, JoinRequest, Rota
 from shared.network.names import box_stream, is_slug, pub_stream
 from shared.network.office_store import Invited, Issued, OfficeStore
 from shared.network.refusal import Refused
+from shared.network.retiring import Retirement
 from shared.network.roster import RootKey, Roots, Roster, Status
 from shared.network.roster_document import document_of, parse_roster
 from shared.network.signing import sign_with_seed
@@ -82,6 +83,7 @@ class Office:
         self._seeds = tuple(roots)
         self._office = office
         self._clock = clock
+        self._refused: set[tuple[str, str]] = set()
 
     async def begin(self, threshold: int = 1) -> Roster:
         """Begin the network with the root keys that are here; once begun, nothing is done."""
@@ -162,6 +164,21 @@ class Office:
             lambda now: changes.revoke(now, slug, kid, heads), f"the key {kid} of {slug} is revoked"
         )
 
+    async def _retire(self, slug: str) -> None:
+        """End an old key whose owner says that everything is signed past it."""
+        document, member = (await self._desk.asked(slug)).get("retire"), (await self._known()).member(slug)
+        if document is None or member is None:
+            return
+        try:
+            request = Retirement.read(member, document)
+        except CodeRefused as error:
+            log.warning("request_refused", institution=slug, code=error.code)
+        else:
+            heads = request.behind(await self._heads(slug))
+            why = f"{slug} has done with its key {request.old}"
+            await self._change(lambda now: changes.revoke(now, slug, request.old, heads), why)
+        await self._desk.answered(slug, "retire")
+
     async def suspend(self, slug: str) -> Roster:
         """Take nothing new of an institution; what it said stays."""
         heads = await self._heads(slug)
@@ -184,6 +201,7 @@ class Office:
         for member in roster.institutions:
             if await self._rotation(member.slug) is not None:
                 await self.rotate(member.slug)
+            await self._retire(member.slug)
         if self._clock.now() - (await self._known()).issued >= SIGNED_EACH:
             await self._change(lambda now: now, "signed for another day")
         await self.publish()
@@ -247,7 +265,7 @@ class Office:
         except CodeRefused as error:
             if loud:
                 raise
-            log.warning("request_refused", institution=invited.slug, code=error.code)
+            self._say_refused(invited.slug, error.code)
             return None
 
     async def _rotation(self, slug: str, *, loud: bool = False) -> RotateRequest | None:
@@ -261,9 +279,15 @@ class Office:
         except CodeRefused as error:
             if loud:
                 raise
-            log.warning("request_refused", institution=slug, code=error.code)
+            self._say_refused(slug, error.code)
             return None
         return None if request.keys.kid in known else request
+
+    def _say_refused(self, slug: str, code: str) -> None:
+        """Log it once: what stands on the hub is looked at again and again."""
+        if (slug, code) not in self._refused:
+            self._refused.add((slug, code))
+            log.warning("request_refused", institution=slug, code=code)
 
     async def _heads(self, slug: str) -> dict[str, Position]:
         others = [one.slug for one in (await self._known()).institutions if one.slug != slug]

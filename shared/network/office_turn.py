@@ -12,17 +12,17 @@ from shared.kit.applying import is_transient
 from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.node import Node
-from shared.network.access import OFFICE
-from shared.network.hub import HubFolder
+from shared.network.hub import HubFolder, open_hub
 from shared.network.hub_streams import HubAway
 from shared.network.office import Office
+from shared.network.office_metrics import Hours
 from shared.network.redis_desk import RedisDesk
-from shared.network.redis_hub import connect_hub
 from shared.network.refusal import Refused
 
 log = structlog.get_logger()
 
 EVERY = 5.0
+LONGEST_PAUSE = 60.0
 
 
 def is_kept_here(settings: Any) -> bool:
@@ -30,17 +30,11 @@ def is_kept_here(settings: Any) -> bool:
     return bool(settings.hub_dir and settings.hub)
 
 
-def ca_of(settings: Any) -> Path | str | None:
-    """Give who signed the hub's certificate, a file or PEM: as the operator says, or as the hub's folder has it."""
-    made = HubFolder(Path(settings.hub_dir)).ca
-    return settings.hub_ca or (made if made.exists() else None)
-
-
 @asynccontextmanager
 async def open_office(database: Database, settings: Any, clock: Clock) -> AsyncIterator[Office]:
     """Open the office on the folder that `album hub init` made, connected to its hub."""
     folder = HubFolder(Path(settings.hub_dir))
-    client = connect_hub(settings.hub, OFFICE, folder.password(), ca_of(settings))
+    client = open_hub(folder, settings.hub, settings.hub_ca)
     try:
         seeds = folder.root_seeds()
         opened = Office(database, RedisDesk(client, folder), seeds, settings.office, clock)
@@ -55,18 +49,26 @@ async def turn(node: Node[Any]) -> None:
     settings: Any = node.settings
     if not is_kept_here(settings):
         return
-    failures = 0
+    hours = Hours(node.works.clock, node.works.clock.now())
+    node.registry.register(hours)
+    node.stops["office"] = hours.stopped
     while True:
         try:
             async with open_office(node.database, settings, node.works.clock) as office:
                 while True:
                     await office.keep_fresh()
-                    failures = 0
+                    hours.kept(await office.asking())
                     await asyncio.sleep(EVERY)
         except Exception as error:
-            failures += 1
+            failures = hours.failed(_words(error))
             _say(error, failures)
-            await asyncio.sleep(min(EVERY * failures, 60.0))
+            await asyncio.sleep(min(EVERY * failures, LONGEST_PAUSE))
+
+
+def _words(error: Exception) -> str:
+    """Say what failed: those refusals and absences say it themselves, others may hold what nobody should read."""
+    known = isinstance(error, HubAway | Refused | OSError)
+    return str(error) if known else type(error).__name__
 
 
 def _say(error: Exception, failures: int) -> None:

@@ -35,7 +35,7 @@ class RedisDesk:
 
     async def asked(self, slug: str) -> Mapping[str, bytes]:
         """Give what an institution asks: the fields of its hash."""
-        fields = ("request", "rotate")
+        fields = ("request", "rotate", "retire")
         found = {field: await self._redis.hget(join_hash(slug), field) for field in fields}
         return {field: value for field, value in found.items() if value is not None}
 

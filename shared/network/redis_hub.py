@@ -19,12 +19,14 @@ from shared.network.entries import (
     entry_of,
     state_value,
 )
-from shared.network.hub_streams import HubAway, HubRefuses, entry_in_state
-from shared.network.names import ROSTER
+from shared.network.hub_streams import HubAway, HubRefuses, entry_in_state, is_newer
+from shared.network.names import ROSTER, join_hash
+from shared.network.taken import taken_hash
 
 ANSWER_SECONDS = 10.0
 SCAN = 200
 ROSTERS = 50
+STATE_TRIES = 5
 
 
 def connect_hub(url: str, user: str, password: str, ca: Path | str | None = None) -> Redis:
@@ -119,10 +121,33 @@ class RedisHub:
         return int(await _asked(self._redis.hlen(f"{stream}:state")))
 
     async def keep_state(self, stream: str, state: dict[str, SignedEntry]) -> None:
-        """Set the newest entries of some keys."""
-        if state:
-            packed: dict[Any, Any] = {key: state_value(entry) for key, entry in state.items()}
-            await _asked(self._redis.hset(f"{stream}:state", mapping=packed))
+        """Set the newest entries of some keys; an older one than is there is left out, though it comes late."""
+        for _ in range(STATE_TRIES):
+            if not state or await self._kept_state(f"{stream}:state", state):
+                return
+        raise HubAway(f"the state of {stream} changes all the time: does another link write it?")
+
+    async def _kept_state(self, name: str, state: dict[str, SignedEntry]) -> bool:
+        try:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                # A copy of the link that was cut off may come late: between this look and EXEC nobody else has set any.
+                await _asked(pipeline.watch(name))
+                there = await self._state_of(name, list(state))
+                newer = {key: state_value(one) for key, one in state.items() if is_newer(one, there[key])}
+                if newer:
+                    pipeline.multi()  # type: ignore[no-untyped-call] # redis-py has no types for it
+                    packed: dict[Any, Any] = dict(newer)
+                    pipeline.hset(name, mapping=packed)
+                    await _asked(pipeline.execute())
+        except WatchError:
+            return False
+        return True
+
+    async def _state_of(self, name: str, keys: list[str]) -> dict[str, bytes | None]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hget(name, key)
+            return dict(zip(keys, await _asked(pipeline.execute()), strict=True))
 
     async def beat(self, stream: str, beat: SignedBeat) -> None:
         """Leave the writer's heartbeat."""
@@ -142,6 +167,20 @@ class RedisHub:
         """Drop single entries of an own box: what it held of a person is erased."""
         if positions:
             await _asked(self._redis.xdel(stream, *map(str, positions)))
+
+    async def note_taken(self, slug: str, notes: dict[str, bytes]) -> None:
+        """Leave notes for senders, by their names, of how far the boxes to an institution are taken."""
+        fields: dict[Any, Any] = dict(notes)
+        await _asked(self._redis.hset(taken_hash(slug), mapping=fields))
+
+    async def taken(self, slug: str, sender: str) -> bytes | None:
+        """Give the note that an institution left for a sender."""
+        found: bytes | None = await _asked(self._redis.hget(taken_hash(slug), sender))
+        return found
+
+    async def ask(self, slug: str, field: str, document: bytes) -> None:
+        """Leave something for the office to decide, as an institution."""
+        await _asked(self._redis.hset(join_hash(slug), field, document))
 
     async def rosters(self, after_version: int) -> list[tuple[bytes, bytes]]:
         """Give document and signatures of every roster behind a version, in order."""

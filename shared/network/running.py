@@ -11,7 +11,7 @@ from shared.kit.applying import is_transient
 from shared.kit.clock import full_jitter
 from shared.kit.streams import Position
 from shared.network.link import Link
-from shared.network.link_store import NotLeading
+from shared.network.link_fence import NotLeading
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ CHECK_EVERY = 10.0
 TRIM_EVERY = 3600.0
 HOLD_EVERY = 1.0
 LOOK_EVERY = 1.0
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
 
 Wake = Callable[[dict[str, Position], float], Awaitable[None]]
 

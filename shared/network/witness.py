@@ -12,7 +12,8 @@ from shared.kit.streams import GENESIS, START, Position, chain
 from shared.network.entries import SignedEntry
 from shared.network.hub_streams import HubAway
 from shared.network.link import Link
-from shared.network.link_store import LinkStore, Sent
+from shared.network.link_rows import Sent
+from shared.network.link_store import LinkStore
 from shared.network.linking import has_hub
 from shared.network.names import HubStream, hub_stream
 from shared.network.pages import before

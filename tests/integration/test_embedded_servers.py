@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.embedded import claim, which
@@ -193,6 +193,8 @@ async def test_a_database_is_fresh_for_the_next_test_as_well(database_url: str) 
     """The table of the test before is not there."""
     engine = create_async_engine(database_url)
     async with engine.begin() as connection:
+        tables = await connection.run_sync(lambda plain: inspect(plain).get_table_names())
+        assert tables == []
         await connection.execute(text("CREATE TABLE seats (n INTEGER)"))
     await engine.dispose()
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import httpx
 from deploy.demo.hands import until
 from deploy.demo.people import people
 from deploy.demo.platform import Embedded
-from deploy.demo.story import Story
+from deploy.demo.story import STARTING, Story
 from shared.embedded.ports import free_port
 
 
@@ -115,14 +116,26 @@ async def test_the_sender_of_mails_is_killed_in_mid_work(story: Story, platform:
 
 async def test_two_copies_of_every_service_share_the_work(story: Story, platform: Embedded) -> None:
     """Both read, both send, both look at the clock: still one effect for each message."""
-    for service in ("members", "courses", "events", "notifications"):
-        platform.start_service(service, copy="-two", ALBUM_PORT=str(free_port()))
-    await asyncio.sleep(4)
+    ports = {service: free_port() for service in ("members", "courses", "events", "notifications")}
+    for service, port in ports.items():
+        platform.start_service(service, copy="-two", ALBUM_PORT=str(port))
+    for service, port in ports.items():
+        await until(f"the second {service} is ready", partial(_is_ready, story, port), patience=STARTING)
     run_id = await story.published_run(story.known["bildungsverein"], "Deutsch zu zweit", 30, minimum=3)
     addresses = await _ask_all(story, run_id, 28)
     await _everybody_has_one_mail(story, addresses)
-    for service in ("members", "courses", "events", "notifications"):
+    still = [await _is_ready(story, port) for port in ports.values()]
+    for service in ports:
         platform.kill(f"{service}-two")
+    assert still == [True] * len(ports)
+
+
+async def _is_ready(story: Story, port: int) -> bool | None:
+    try:
+        answer = await story.http.get(f"http://127.0.0.1:{port}/health/ready")
+    except httpx.TransportError:
+        return None
+    return answer.status_code == 200 or None
 
 
 async def test_bad_input_gets_a_clear_answer(story: Story, platform: Embedded) -> None:

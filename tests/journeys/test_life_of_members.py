@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.network.invitation import Invitation
 from tests.journeys.network_house import House, HouseNode, running_house
 
 
@@ -42,7 +43,11 @@ def test_one_click_admits_and_nothing_is_done_before(house: House) -> None:
     code = house.invite("kargah")
     node.album("network", "join", "--no-wait", code)
     [asking] = json.loads(house.office.album("network", "requests", "--json"))
-    with httpx.Client() as browser:
+    with httpx.Client(timeout=30) as browser:
+        house.hub.line("office").cut()
+        away = browser.get(asking["admit"])
+        assert (away.status_code, "antwortet gerade nicht" in away.text) == (503, True)
+        house.hub.line("office").mend()
         shown = browser.get(asking["admit"])
         assert shown.status_code == 200
         assert asking["kid"] in shown.text
@@ -53,6 +58,16 @@ def test_one_click_admits_and_nothing_is_done_before(house: House) -> None:
         assert browser.get(asking["admit"][:-3] + "AAA").status_code == 410
     node.album("network", "join", "--no-wait", code)
     assert _member(node, "kargah")["keys"] == [asking["kid"]]
+
+
+def test_the_hubs_authority_is_handed_on_whether_it_is_a_file_or_pem(house: House) -> None:
+    """The partner trusts the hub by what stands in the code, however the office's operator gave it."""
+    pem = house.hub.ca.read_text("utf-8")
+    assert Invitation.read(house.invite("amfn")).ca == pem
+    given = house.office.environment["ALBUM_HUB_CA"]
+    house.office.environment["ALBUM_HUB_CA"] = pem
+    assert Invitation.read(house.invite("amfn")).ca == pem
+    house.office.environment["ALBUM_HUB_CA"] = given
 
 
 def test_new_keys_are_named_by_the_office_and_the_old_ones_end(house: House) -> None:

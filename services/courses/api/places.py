@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.courses.api.answers import EnrolmentOut, Enrolments
 from services.courses.api.models import After, AskIn, EnrolmentId, InstitutionPath, Limit, RunId
+from services.courses.api.rush import Rush
 from services.courses.domain.enrolment import Leaving, Onward
 from services.courses.handlers import seats as handlers
 from services.courses.store import Queued
@@ -22,8 +23,7 @@ async def ask_for_a_seat(
     institution: InstitutionPath, run_id: RunId, body: AskIn, request: Request, response: Response, key: WriteKey
 ) -> EnrolmentOut:
     """Give a participant a seat or a turn in the queue; asking twice gives the same enrolment, with 200."""
-    async with node_of(request).works() as work:
-        queued = await handlers.ask(run_id, body.participant_id, institution, work)
+    queued = await Rush.of(node_of(request)).ask(run_id, body.participant_id, institution)
     if queued.known:
         response.status_code = 200
     return EnrolmentOut.of(queued)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from services.courses.domain.enrolment import Enrolment, LinkPurpose, outlook
 from services.courses.domain.run import Run
-from services.courses.handlers import seats
+from services.courses.handlers import asking, seats
 from services.courses.store import Store
 from shared.contract.words import EnrolmentState
 from shared.kit.directory import known_institutions
@@ -57,7 +57,7 @@ async def act(purpose: Purpose, enrolment_id: str, work: Work[Store]) -> tuple[P
     elif purpose == "cancel":
         await seats.leave(enrolment_id, None, "withdraw", work)
     else:
-        again = await seats.ask_again(enrolment_id, None, work)
+        again = await asking.ask_again(enrolment_id, None, work)
         return ("accept" if again.enrolment.state is EnrolmentState.ENROLLED else "again"), "done"
     return purpose, "done"
 

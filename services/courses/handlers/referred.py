@@ -10,7 +10,7 @@ from services.courses.domain.participant import Assessed, DayTime, Participant, 
 from services.courses.domain.referral import Ignored, Referral, ReferralState, Side
 from services.courses.domain.refusal import Refused
 from services.courses.domain.run import check_askable
-from services.courses.handlers import participants, seats
+from services.courses.handlers import asking, participants, seats
 from services.courses.handlers.following import about, end_here, follow, say_ignored
 from services.courses.handlers.referring import info_of
 from services.courses.store import Queued, Store
@@ -119,7 +119,7 @@ async def _place(person: ReferredPerson, referral: Referral, work: Work[Store]) 
     try:
         async with work.store.attempt():
             participant_id, known = await _file_of(person, referral, work)
-            queued = await seats.ask(referral.run_id, participant_id, referral.institution, work, referral.id)
+            queued = await asking.ask(referral.run_id, participant_id, referral.institution, work, referral.id)
             await _keep_place(replace(referral, known_before=known), queued, work)
     except (Conflict, NotFound, Invalid, Refused):
         work.take_back(mark)
@@ -134,11 +134,11 @@ async def _keep_place(referral: Referral, queued: Queued, work: Work[Store]) -> 
         there = replace(referral, participant_id=enrolment.participant_id, enrolment_id=enrolment.id)
         there = replace(there, state=ReferralState.SEAT_HELD)
         await work.store.keep_referral(there)
-        await work.store.keep_enrolment(replace(enrolment, referral_id=referral.id))
+        await work.store.keep_enrolments(replace(enrolment, referral_id=referral.id))
         await follow(replace(enrolment, referral_id=referral.id), SeatCause.ACCEPTED, work)
         return
     if queued.known:
-        await work.store.keep_enrolment(replace(enrolment, referral_id=referral.id))
+        await work.store.keep_enrolments(replace(enrolment, referral_id=referral.id))
     await work.store.keep_referral(rules.placed(referral, enrolment.state, enrolment.participant_id, enrolment.id))
 
 

@@ -61,8 +61,7 @@ async def change_plan(book: SeatBook, after: Run, work: Work[Store]) -> Run:
 
 async def _tell_people(run: Run, people: list[Enrolment], cause: SeatCause, work: Work[Store]) -> None:
     people = [replace(each, version=each.version + 1) for each in people]
-    for each in people:
-        await work.store.keep_enrolment(each)
+    await work.store.keep_enrolments(*people)
     await tell_enrolments(run, [(each, cause) for each in people], work)
 
 

@@ -64,6 +64,7 @@ async def settle(before: Run, book: SeatBook, changes: Iterable[Change], work: W
 
     Gives those people's enrolments by id, with their places in the queue.
     """
+    await book.write()
     book.run = tell_difference(before, book.run, work)
     if book.run != before:
         await work.store.keep_counts(book.run)
@@ -73,10 +74,12 @@ async def settle(before: Run, book: SeatBook, changes: Iterable[Change], work: W
 
 async def tell_enrolments(run: Run, told: Iterable[Told], work: Work[Store]) -> dict[str, Queued]:
     """Tell people's places, each with the run's public state; give them by enrolment."""
+    told = list(told)
     seen = picture(run, work.now)
+    places = await work.store.places_in_queue(run.id, [enrolment for enrolment, _ in told])
     queue: dict[str, Queued] = {}
     for enrolment, cause in told:
-        queue[enrolment.id] = Queued(enrolment, await work.store.place_in_queue(enrolment))
+        queue[enrolment.id] = Queued(enrolment, places.get(enrolment.id))
         referred = await follow(enrolment, cause, work)
         work.tell(
             EnrolmentChanged(

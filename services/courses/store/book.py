@@ -25,12 +25,8 @@ class SeatStore(Protocol):
         """Give an enrolment."""
         ...
 
-    async def add_enrolment(self, enrolment: Enrolment) -> None:
-        """Keep a new enrolment."""
-        ...
-
-    async def keep_enrolment(self, enrolment: Enrolment) -> None:
-        """Keep an enrolment."""
+    async def keep_enrolments(self, *enrolments: Enrolment) -> None:
+        """Keep enrolments, new ones and known ones."""
         ...
 
     async def next_in_queue(self, run_id: str) -> Enrolment | None:
@@ -47,18 +43,16 @@ class SeatBook:
         self.enrolments: dict[str, Enrolment] = {}
         self._store = store
         self._now = now
-        self._new: set[str] = set()
+        self._unwritten: dict[str, Enrolment] = {}
 
     @classmethod
     async def opened(cls, store: SeatStore, run_id: str, now: datetime, institution: str | None = None) -> "SeatBook":
         """Lock a run and open its book; raises NotFound."""
         return cls(store, await store.locked_run(run_id, institution), now)
 
-    def admit(self, enrolment: Enrolment, *, new: bool) -> Place:
+    def admit(self, enrolment: Enrolment) -> Place:
         """Take somebody in who asks; the row is written once the desk has decided."""
         self.enrolments[enrolment.id] = enrolment
-        if new:
-            self._new.add(enrolment.id)
         return place_of(enrolment)
 
     async def seats(self, occasion_id: str) -> Seats:
@@ -74,6 +68,7 @@ class SeatBook:
 
     async def next_waiting(self, occasion_id: str) -> Place | None:
         """Give whoever is next in the queue."""
+        await self.write()
         enrolment = await self._store.next_in_queue(occasion_id)
         if enrolment is None:
             return None
@@ -81,13 +76,13 @@ class SeatBook:
         return place_of(enrolment)
 
     async def keep(self, _occasion_id: str, change: Change) -> None:
-        """Keep the enrolment as it is now, and the counts of the run in the book: `settle` writes them once."""
+        """Note the enrolment as it is now, and the counts of the run."""
         self.run = with_seats(self.run, change.seats)
         before = self.enrolments[change.place.id]
         after = replace(with_place(before, change.place, self.left_as), version=before.version + 1)
-        self.enrolments[after.id] = after
-        if after.id in self._new:
-            self._new.discard(after.id)
-            await self._store.add_enrolment(after)
-        else:
-            await self._store.keep_enrolment(after)
+        self.enrolments[after.id] = self._unwritten[after.id] = after
+
+    async def write(self) -> None:
+        """Write the enrolments that changed, all at once; `settle` does, and writes the counts of the run."""
+        await self._store.keep_enrolments(*self._unwritten.values())
+        self._unwritten.clear()

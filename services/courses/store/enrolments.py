@@ -1,5 +1,6 @@
 """Enrolments in SQL, and the queue of a run in its order."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from services.courses.domain.enrolment import OPEN, Enrolment
 from services.courses.store import tables
 from shared.contract.words import EnrolmentState
 from shared.kit import matching
+from shared.kit.database import upsert
 from shared.kit.errors import NotFound
 from shared.seats.rule import Priority
 
@@ -47,10 +49,10 @@ class EnrolmentStore:
         """Give an enrolment whose run is locked, and it thereby; raises NotFound."""
         return matching.matched(await self.enrolment(enrolment_id))
 
-    async def enrolment_in(self, run_id: str, participant_id: str) -> Enrolment | None:
-        """Give a participant's enrolment in a run, whatever became of it."""
-        found = await self._all(sa.select(t).where(t.c.run_id == run_id, t.c.participant_id == participant_id))
-        return found[0] if found else None
+    async def enrolments_in(self, run_id: str, participant_ids: Collection[str]) -> dict[str, Enrolment]:
+        """Give participants' enrolments in a run by participant, whatever became of them."""
+        query = sa.select(t).where(t.c.run_id == run_id, t.c.participant_id.in_(participant_ids))
+        return {found.participant_id: found for found in await self._all(query)}
 
     async def enrolments(self, run_id: str, after: str, limit: int) -> list[Queued]:
         """Give a page of a run's enrolments with their places in the queue."""
@@ -93,6 +95,13 @@ class EnrolmentStore:
         )
         return int((await self.connection.execute(before)).scalar_one()) + 1
 
+    async def places_in_queue(self, run_id: str, enrolments: Collection[Enrolment]) -> dict[str, int]:
+        """Give the places of those who wait, by enrolment."""
+        waiting = [each for each in enrolments if each.state is EnrolmentState.WAITING]
+        if len(waiting) > 1:
+            return await self.queue(run_id)
+        return {each.id: place for each in waiting if (place := await self.place_in_queue(each)) is not None}
+
     async def last_in_queue(self, run_id: str) -> datetime | None:
         """Give since when the last one waits."""
         query = sa.select(sa.func.max(t.c.since)).where(t.c.run_id == run_id, t.c.state == EnrolmentState.WAITING.value)
@@ -104,13 +113,9 @@ class EnrolmentStore:
         query = sa.select(t.c.id).where(t.c.state == sa.literal_column("'offered'"), t.c.offered_until <= now)
         return list((await self.connection.execute(query.order_by(t.c.offered_until).limit(limit))).scalars())
 
-    async def add_enrolment(self, enrolment: Enrolment) -> None:
-        """Keep a new enrolment."""
-        await self.connection.execute(sa.insert(t), [_row(enrolment)])
-
-    async def keep_enrolment(self, enrolment: Enrolment) -> None:
-        """Keep an enrolment that is known, as it is now."""
-        await self.connection.execute(sa.update(t).where(t.c.id == enrolment.id).values(_row(enrolment)))
+    async def keep_enrolments(self, *enrolments: Enrolment) -> None:
+        """Keep enrolments as they are now, new ones and known ones."""
+        await upsert(self.connection, t, [_row(each) for each in enrolments], newer=None)
 
     async def _all(self, query: sa.Select[Any]) -> list[Enrolment]:
         return [_enrolment(row) for row in await self.connection.execute(query)]

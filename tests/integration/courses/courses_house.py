@@ -164,7 +164,7 @@ async def open_house(url: str, store: type[Store] = Store) -> AsyncIterator[Hous
         clock = HandClock()
         settings = Settings(secret=SECRET)
         works: Works[Store] = Works(database, store, clock, Ids(Random(7), clock), settings)
-        node = SimpleNamespace(works=works, database=database, settings=settings, service=service)
+        node = SimpleNamespace(works=works, database=database, settings=settings, service=service, kept={})
         app = application(cast("Node[Any]", node))
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {OWNER}"}

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from services.courses.domain.run import Run
-from services.courses.handlers import seats
+from services.courses.handlers import asking, seats
 from services.courses.store import Store
 from shared.kit.clock import Ids, SystemClock
 from shared.kit.database import Database
@@ -54,7 +54,7 @@ async def _act(works: Works[Any], lock: bool, word: str, id_: str, run_id: str) 
             if not lock:
                 work.store.earlier = earlier
             if word == "ask":
-                await seats.ask(run_id, id_, OWNER, work)
+                await asking.ask(run_id, id_, OWNER, work)
             elif word == "withdraw":
                 await seats.leave(id_, OWNER, "withdraw", work)
             else:

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.courses.domain.run import Run
-from services.courses.handlers import seats
+from services.courses.handlers import asking, seats
 from services.courses.store import Store
 from services.courses.store.tables import enrolment, run
 from shared.kit.errors import Conflict
@@ -38,7 +38,7 @@ async def _fill(house: House, ask: str = "plain") -> Counter[str]:
 
 async def _ask(house: House, run_id: str, person: str) -> None:
     async with house.works() as work:
-        await seats.ask(run_id, person, OWNER, work)
+        await asking.ask(run_id, person, OWNER, work)
 
 
 async def _ask_deferred(house: House, run_id: str, person: str) -> None:
@@ -52,7 +52,7 @@ async def _ask_deferred(house: House, run_id: str, person: str) -> None:
 
     async with house.works() as work:
         work.store.locked_run = as_it_was  # type: ignore[method-assign]  # this one store forgets to look again
-        await seats.ask(run_id, person, OWNER, work)
+        await asking.ask(run_id, person, OWNER, work)
 
 
 async def test_fifty_at_once_fill_eighteen_seats_exactly(house: House) -> None:

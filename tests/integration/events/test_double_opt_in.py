@@ -150,7 +150,8 @@ async def test_the_real_bound_of_one_seat_is_two_hundred_and_twenty(house: House
     meeting_id = await house.meeting(capacity=1)
     for number in range(220):
         await house.ask(meeting_id, f"flood{number}@example.org")
-    await house.ask(meeting_id, "one-more@example.org", expect=429)
+    refused = await house.ask(meeting_id, "one-more@example.org", expect=429)
+    assert refused.json()["code"] == "too_many_unconfirmed"
 
 
 async def test_only_diversity_meetings_ask_for_a_company(house: House) -> None:

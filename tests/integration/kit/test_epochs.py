@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from shared.kit import outbox
 from shared.kit.database import upsert
 from shared.kit.epochs import PATIENCE, Epochs
+from shared.kit.gaps import contiguous
 from shared.kit.lease import Lease
 from shared.kit.memory_streams import MemoryStreams
-from shared.kit.reader import _contiguous
 from shared.kit.relay import Mine, Relay
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
@@ -253,7 +253,7 @@ async def test_a_reader_does_not_step_over_the_end_of_an_epoch(sample: Sample) -
 
 async def test_without_the_hash_the_end_of_an_epoch_is_lost(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: positions alone say that 2-1 may follow 1-6."""
-    monkeypatch.setattr("shared.kit.reader.chain", lambda *_: b"same")
+    monkeypatch.setattr("shared.kit.gaps.chain", lambda *_: b"same")
     assert Position(2, 1).follows(Position(1, 6))
-    jumped = _contiguous(PUB, Position(1, 6), b"", [Entry(Position(2, 1), b"", b"same")])
+    jumped = contiguous(PUB, Position(1, 6), b"", [Entry(Position(2, 1), b"", b"same")])
     assert [entry.position for entry in jumped] == [Position(2, 1)]

@@ -13,12 +13,13 @@ from fastapi import APIRouter, Body, FastAPI, Path
 from pydantic import SecretStr
 
 from shared.contract.envelope import MessageRefused
-from shared.kit import http, migrate, outbox, tables
+from shared.kit import http, migrate, tables
 from shared.kit.admission import BODY_LIMIT
 from shared.kit.errors import Conflict, Transient
 from shared.kit.hears import Hears
 from shared.kit.http import OfficeKey, ReadKey, WriteKey, application
 from shared.kit.node import Node, build, node_key
+from shared.kit.numbering import number_waiting
 from shared.kit.settings import Settings
 from tests.integration.kit.sample import OWN, SERVICE, api_key, metadata
 
@@ -215,7 +216,7 @@ async def test_the_log_is_open_to_the_node_alone(app: FastAPI, node: Node[Any]) 
     async with node.works() as work:
         work.tell(api_key(1))
     async with node.database.transaction() as connection:
-        await outbox.number_waiting(connection, lambda _: True)
+        await number_waiting(connection, lambda _: True)
     nothing = await _ask(app, "GET", "/nothing/here")
     for key in (None, "awo", "office", SECRET):
         for query in ({"stream": OWN, "after": "0-0"}, {}, {"after": "x"}):

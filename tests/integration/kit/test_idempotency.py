@@ -55,6 +55,22 @@ async def test_without_a_key_it_is_done_twice(house: Opened) -> None:
     assert await house.count(heard) == 2
 
 
+@pytest.mark.parametrize(("bearer", "status", "read"), [("", 401, 0), ("album_unknown", 401, 0), ("awo", 422, 3)])
+async def test_who_has_no_key_sends_a_body_for_nothing(house: Opened, bearer: str, status: int, read: int) -> None:
+    """Messages of a stranger are refused before a part of them is read; the control is who has a key."""
+    parts = 0
+
+    async def sent() -> AsyncIterator[bytes]:
+        nonlocal parts
+        for _ in range(3):
+            parts += 1
+            yield b" " * 1000
+
+    headers = {**KEY, "Content-Type": "application/cloudevents+json", "Authorization": f"Bearer {bearer}".strip()}
+    answer = await house.api.post("/messages", content=sent(), headers=headers)
+    assert (answer.status_code, parts) == (status, read)
+
+
 async def test_another_body_under_the_same_key_is_refused(house: Opened) -> None:
     """422 with its own code, and nothing is done."""
     await house.api.post(THINGS, json={"n": 1}, headers=KEY)

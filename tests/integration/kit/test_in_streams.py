@@ -222,6 +222,7 @@ async def test_a_wiped_redis_is_subscribed_again(lane: Lane) -> None:
         return await lane.answers() == [("accepted", "")]
 
     await _until(answered)
+    assert (await lane.answers(), await lane.left()) == ([("accepted", "")], 0)
     await broker.stop()
 
 

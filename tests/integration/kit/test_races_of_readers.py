@@ -50,12 +50,12 @@ class _Watched(MemoryStreams):
         self.sample = sample
         self.between: Any = None
 
-    async def state(self, stream: str) -> dict[str, Entry]:
-        """Let it happen once, then give the state."""
+    async def state_index(self, stream: str) -> dict[str, Entry]:
+        """Let it happen once, then tell what the state has."""
         between, self.between = self.between, None
         if between is not None:
             await between()
-        return await super().state(stream)
+        return await super().state_index(stream)
 
 
 async def test_what_is_published_during_a_snapshot_has_its_effect_once(sample: Sample) -> None:

@@ -26,7 +26,7 @@ async def _told(sample: Sample, *messages: Message) -> None:
         pass
 
 
-async def _starts(sample: Sample) -> None:
+async def _starts(sample: Sample) -> Subscriptions:
     """Have a release of the reading service start."""
 
     async def connect() -> None:
@@ -36,7 +36,9 @@ async def _starts(sample: Sample) -> None:
     make = sample.reader
     streams = MemoryStreams()
     settings = Settings()
-    await Subscriptions(broker, streams, sample.database, keeps_all(), settings, sample.clock, make).start()
+    started = Subscriptions(broker, streams, sample.database, keeps_all(), settings, sample.clock, make)
+    await started.start()
+    return started
 
 
 async def _old_release_reads(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +62,21 @@ async def test_what_an_old_release_does_not_know_is_used_after_the_upgrade(
     by_thing = [[v for key, v in await sample.heard() if key == f"key_{n:08d}"] for n in range(3)]
     assert by_thing == [[*range(3, 31, 3)], [*range(1, 31, 3)], [*range(2, 31, 3)]]
     assert {state for _, _, state in await sample.parked()} == {"used"}
+
+
+async def test_what_an_old_copy_sets_aside_behind_the_start_of_the_new_one_is_used(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While releases change both work: the new one looks at each turn, and by itself tries a message this once."""
+    beside = await _starts(sample)
+    await _told(sample, api_key(1, 1), api_key(1, 2))
+    await _old_release_reads(sample, monkeypatch)
+    assert await sample.heard() == []
+    await beside._look_after()
+    await sample.reader(OWN).retry_parked()
+    assert [version for _, version in await sample.heard()] == [1, 2]
+    await beside._look_after()
+    assert {(code, state) for _, code, state in await sample.parked()} == {("known_now", "used")}
 
 
 async def test_without_the_look_at_the_start_it_would_wait_for_ever(

@@ -362,6 +362,11 @@ def test_the_office_makes_its_hub_with_one_command(tmp_path: Path) -> None:
     assert len(HubFolder(folder).root_seeds()) == 3
     assert "tls-port 6380" in HubFolder(folder).conf.read_text("utf-8")
     assert run.invoke(hub_app, ["init", "--dir", str(folder)]).exit_code == 2
+    before = HubFolder(folder).root_seeds()
+    kept = run.invoke(hub_app, ["init", "--dir", str(folder), "--keep", "--tls", "--host", "hub.example"])
+    assert (kept.exit_code, HubFolder(folder).root_seeds()) == (0, before)
+    nameless = run.invoke(hub_app, ["init", "--dir", str(tmp_path / "x"), "--tls", "--host", ""])
+    assert (nameless.exit_code, (tmp_path / "x").exists()) == (2, False)
     ca = str(folder / "server" / "tls" / "ca.crt")
     assert run.invoke(hub_app, ["init", "--dir", str(tmp_path / "x"), "--tls", "--ca", ca]).exit_code == 2
     assert not (tmp_path / "x").exists()

@@ -1,5 +1,6 @@
 """The hub in memory and on Redis with the generated access rules: one suite, run on both."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -100,6 +101,26 @@ async def test_state_and_heartbeat_are_the_newest(hubs: Hubs) -> None:
     await hub.beat(PUB, SignedBeat(b"{}", "cd" * 8, bytes(64)))
     await hub.beat(PUB, SignedBeat(b"{ }", "ab" * 8, bytes(64)))
     assert await hubs.as_user(VHS).heartbeat(PUB) == SignedBeat(b"{ }", "ab" * 8, bytes(64))
+
+
+async def test_a_state_never_goes_back(hubs: Hubs) -> None:
+    """What a cut-off copy of a link sends late is left out where newer is there, and kept where nothing is."""
+    hub = hubs.as_user(AWO)
+    one, two, three = _entries(1, 3)
+    await hub.append(PUB, START, [one, two, three], {"a": three})
+    await hub.keep_state(PUB, {"a": one, "b": two})
+    assert await hub.state(PUB) == {"a": three, "b": two}
+
+
+async def test_of_many_copies_that_set_a_state_at_once_the_newest_entry_stays(hubs: Hubs) -> None:
+    """Whoever looked before another wrote looks again; whoever never comes to an end says so and changed nothing."""
+    entries = _entries(1, 12)
+    found = await asyncio.gather(
+        *(hubs.as_user(AWO).keep_state(PUB, {"a": one}) for one in entries), return_exceptions=True
+    )
+    kept = [one for one, fault in zip(entries, found, strict=True) if fault is None]
+    assert {type(fault) for fault in found if fault} <= {HubAway}
+    assert await hubs.as_user(AWO).state(PUB) == {"a": kept[-1]}
 
 
 async def test_a_large_state_comes_in_pages(hubs: Hubs) -> None:

@@ -20,7 +20,8 @@ from shared.network.beats import read_beat
 from shared.network.entries import SignedEntry
 from shared.network.hub_streams import HubStreams
 from shared.network.link import Options
-from shared.network.link_store import LinkStore, NotLeading
+from shared.network.link_fence import NotLeading
+from shared.network.link_store import LinkStore
 from shared.network.names import ROSTER, pub_stream
 from shared.network.refusal import Refusal
 from shared.network.roster_document import document_of
@@ -465,6 +466,8 @@ async def test_an_institution_that_published_for_long_before_it_joined_brings_it
     await awo.relay()
     await awo.local.trim(PUB, Position(1, 6))
     await awo.send()
+    world.later(minutes=1)
+    await awo.send()
     await awo.link.check()
     await vhs.link.check()
     await vhs.take()
@@ -579,6 +582,7 @@ async def test_what_is_older_than_its_retention_goes_from_the_hub_and_from_insid
     await awo.put(BOX, sealed_event(1))
     await world.meet()
     await vhs.link.trim()
+    await awo.link.trim()
     world.later(days=40)
     await world.publish(world.roster)
     await world.meet()

@@ -16,7 +16,7 @@ from shared.kit.redis_streams import RedisStreams, connect
 from shared.network import running
 from shared.network.link import NodeIsFull
 from shared.network.link_store import LinkStore
-from shared.network.linking import _wake
+from shared.network.linking import wake_inside
 from shared.network.running import Running
 from tests.integration.kit.sample import SteadyClock
 from tests.integration.network.hub_server import HubServer
@@ -75,7 +75,7 @@ async def links_running(*nodes: NodeOfTest) -> AsyncIterator[list[Running]]:
         lease = Lease("link", node.slug, node.database, node.clock)
         node.link.store = LinkStore(node.database, lease)
         redis: Any = node.local
-        found.append(Running(node.link, lease, partial(_wake, redis._redis)))
+        found.append(Running(node.link, lease, partial(wake_inside, redis._redis)))
     tasks = [asyncio.create_task(one.run()) for one in found]
     try:
         yield found

@@ -12,7 +12,9 @@ from shared.kit.streams import GENESIS, Position
 from shared.network import changes
 from shared.network.entries import SignedEntry
 from shared.network.held import Held
-from shared.network.link_store import Down, LinkStore, NotLeading, Sent, Up
+from shared.network.link_fence import NotLeading
+from shared.network.link_rows import Down, Sent, Up
+from shared.network.link_store import LinkStore
 from shared.network.refusal import Refusal
 from tests.integration.kit.sample import SteadyClock
 from tests.integration.network.link_world import BOX, PUB, SERVICE, Always
@@ -74,17 +76,37 @@ async def test_what_was_signed_is_found_again_in_order_and_by_key(database: Data
 
 
 async def test_trimming_keeps_the_newest_of_each_key_and_the_end(database: Database) -> None:
-    """Of a box nothing is kept; what is left begins at the floor."""
+    """What is left begins at the floor."""
     store = LinkStore(database, Always())
     await store.keep_signed(PUB, [_sent(1), _sent(2, "b"), _sent(3)], _up(3), NOW)
-    await store.keep_signed(BOX, [_sent(1, None), _sent(2, None)], _up(2), NOW)
     later = NOW + timedelta(days=1)
-    assert await store.trim_signed(PUB, NOW, keep_newest=True) is None
-    assert await store.trim_signed(PUB, later, keep_newest=True) == Position(1, 3)
+    assert await store.trim_signed(PUB, NOW) is None
+    assert await store.trim_signed(PUB, later) == Position(1, 3)
     assert [s.entry.position.seq for s in await store.sent_after(PUB, Position(0, 0))] == [2, 3]
-    assert await store.trim_signed(BOX, later, keep_newest=False) == Position(1, 3)
+    assert (await store.ups())[PUB].floor == Position(1, 3)
+
+
+async def test_of_a_box_that_goes_which_was_taken_or_is_too_old(database: Database) -> None:
+    """It is counted how many entries nobody took; the floor never goes back."""
+    store = LinkStore(database, Always())
+    await store.keep_signed(BOX, [_sent(n, None) for n in range(1, 5)], _up(4), NOW)
+    assert await store.trim_taken(BOX, None, NOW) == (None, 0)
+    assert await store.trim_taken(BOX, Position(1, 2), NOW) == (Position(1, 3), 0)
+    assert [s.entry.position.seq for s in await store.sent_after(BOX, Position(0, 0))] == [3, 4]
+    assert await store.trim_taken(BOX, Position(1, 3), NOW + timedelta(days=1)) == (Position(1, 5), 1)
     assert await store.sent_after(BOX, Position(0, 0)) == []
-    assert (await store.ups())[BOX].floor == Position(1, 3)
+    assert (await store.ups())[BOX].floor == Position(1, 5)
+
+
+async def test_since_when_a_box_is_taken_is_kept_and_never_goes_back(database: Database) -> None:
+    """The position of a moment is the last one known before it."""
+    store = LinkStore(database, Always())
+    days = [NOW + timedelta(days=number) for number in range(5)]
+    for day, taken in zip(days, (0, 2, 1, 2, 4), strict=True):
+        await store.mark_taken(BOX, Position(1, taken) if taken else Position(0, 0), day)
+    assert await store.passed_before(BOX, days[1]) is None
+    assert await store.passed_before(BOX, days[4]) == Position(1, 2)
+    assert await store.passed_before(BOX, days[4] + timedelta(seconds=1)) == Position(1, 4)
 
 
 async def test_a_refused_entry_waits_until_its_stream_has_passed_it(database: Database) -> None:

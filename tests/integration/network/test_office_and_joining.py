@@ -17,6 +17,7 @@ from shared.network.names import pub_stream
 from shared.network.office import INVITED_FOR, Office, OfficeRefused
 from shared.network.office_store import Invited
 from shared.network.refusal import Refused
+from shared.network.retiring import Retirement
 from shared.network.roster import Roster, RosterKey, Status
 
 COURSES = pub_stream("awo", "courses")
@@ -197,6 +198,36 @@ async def test_new_keys_speak_behind_what_was_said(bureau: Bureau, tmp_path: Pat
 
 def _speaks(roster: Roster, kid: str, seq: int) -> bool:
     return isinstance(roster.key_for("awo", kid, COURSES, Position(1, seq)), RosterKey)
+
+
+async def test_a_key_that_its_owner_has_done_with_is_revoked_behind_all_that_was_signed(
+    bureau: Bureau, tmp_path: Path
+) -> None:
+    """By what its owner says and by what the hub has, whichever is farther; a forged request changes nothing."""
+    joined = await bureau.member("awo", tmp_path)
+    new = await joining.ask_for_new_keys(joined.identity, tmp_path, bureau.hub, Random(2).randbytes)
+    await bureau.office.keep_fresh()
+    old, members = joined.identity.kid, pub_stream("awo", "members")
+    forged = Retirement.of(joined.identity, old, {COURSES: Position(1, 1)})
+    await bureau.hub.ask("awo", "retire", forged.document)
+    await bureau.office.keep_fresh()
+    assert _key(await bureau.office.roster(), old).revoked_from is None
+    bureau.hub.ends[members] = Position(1, 9)
+    asked = Retirement.of(new, old, {COURSES: Position(1, 4), members: Position(1, 3)})
+    await bureau.hub.ask("awo", "retire", asked.document)
+    await bureau.office.keep_fresh()
+    await bureau.office.keep_fresh()
+    roster = await bureau.office.roster()
+    assert _key(roster, old).revoked_from == {COURSES: Position(1, 5), members: Position(1, 10)}
+    assert _key(roster, new.kid).revoked_from is None
+    assert await bureau.hub.asked("awo") == {}
+
+
+def _key(roster: Roster | None, kid: str) -> RosterKey:
+    member = roster.member("awo") if roster else None
+    key = member.key(kid) if member else None
+    assert key is not None
+    return key
 
 
 async def test_new_keys_that_the_old_did_not_sign_are_not_named(bureau: Bureau, tmp_path: Path) -> None:

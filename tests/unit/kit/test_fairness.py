@@ -2,6 +2,7 @@
 
 import asyncio
 from asyncio import Semaphore
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -118,3 +119,24 @@ async def test_who_has_worked_rests_twice_as_long_and_nobody_else_does(monkeypat
         async with rest.work():
             pass
     assert slept == [0.4]
+
+
+async def test_a_lane_does_one_piece_of_work_at_a_time_and_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends by two ways at once works by one of them; somebody else works meanwhile."""
+    monkeypatch.setattr("shared.kit.fairness.REST", 0.0)
+    rest, inside, most = Rest(), Counter[str](), Counter[str]()
+    both = asyncio.Event()
+
+    async def work(name: str) -> None:
+        with in_lane(name):
+            async with rest.work():
+                inside[name] += 1
+                most[name] = max(most[name], inside[name])
+                if inside["flood"] and inside["neighbour"]:
+                    both.set()
+                await both.wait()
+                inside[name] -= 1
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(work("flood"), work("flood"), work("neighbour"))
+    assert most == {"flood": 1, "neighbour": 1}

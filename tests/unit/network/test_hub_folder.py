@@ -14,8 +14,8 @@ import pytest
 from shared.network import changes
 from shared.network.access import OFFICE, Access, HubMember, access_of
 from shared.network.acl import acl_file
-from shared.network.hub import HubFolder, make_hub, write_acl
-from shared.network.hub_keeping import address_of, thirteen
+from shared.network.hub import HubFolder, address_of, authority, make_hub, write_acl
+from shared.network.hub_keeping import thirteen
 from shared.network.policy import may
 from shared.network.roster import Status
 from shared.network.tls import Certificates, make_certificates
@@ -62,6 +62,30 @@ def test_a_hub_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="never overwritten"):
         make_hub(folder, random=RANDOM)
     assert folder.root_seeds() == before
+
+
+def test_a_hub_may_be_made_in_empty_folders_that_are_mounted(tmp_path: Path) -> None:
+    """Volumes are there before anything is in them; the office's part is closed to others in any case."""
+    folder = HubFolder(tmp_path / "hub")
+    for path in (folder.server / "data", folder.office):
+        path.mkdir(parents=True, mode=0o755)
+    make_hub(folder, random=RANDOM)
+    assert folder.office.stat().st_mode & 0o777 == 0o700
+    assert folder.is_made
+
+
+def test_who_signed_the_hubs_certificate_is_a_file_or_pem_or_lies_in_the_folder(tmp_path: Path) -> None:
+    """Whatever the operator gives is handed on as PEM; a file that is not there is said, not passed over."""
+    folder, made = HubFolder(tmp_path / "hub"), make_certificates(["hub"], NOW)
+    assert authority(folder) is None
+    make_hub(folder, random=RANDOM, certificates=made)
+    other = tmp_path / "other.pem"
+    other.write_text("another one", "utf-8")
+    assert authority(folder) == made.ca.decode()
+    assert authority(folder, str(other)) == "another one"
+    assert authority(folder, made.ca.decode()) == made.ca.decode()
+    with pytest.raises(FileNotFoundError):
+        authority(folder, str(tmp_path / "missing.pem"))
 
 
 def test_the_settings_keep_what_the_network_stands_on(tmp_path: Path) -> None:

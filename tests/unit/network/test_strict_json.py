@@ -1,11 +1,11 @@
 """Strict JSON: what two readers could understand differently is refused; Python's own reader is the control."""
 
 import json
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.network.strict import JsonRefused, parse
@@ -108,11 +108,32 @@ def test_everything_that_json_can_say_is_read_as_it_was_written(value: Any) -> N
     assert parse(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_else(payload: bytes) -> None:
-    """A reader meets JsonRefused or a value, never another error."""
-    with suppress(JsonRefused):
-        parse(payload)
+def _read(reader: Callable[[bytes], Any], payload: bytes) -> str:
+    """Give what a reader makes of bytes, in a form in which equal values are equal; '' where it refuses them."""
+    try:
+        return repr(reader(payload))
+    except (JsonRefused, json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+_HARMED = st.tuples(_JSON, st.integers(0, 10**6), st.binary(max_size=3)).map(
+    lambda one: (text := json.dumps(one[0]).encode())[: one[1] % (len(text) + 1)] + one[2] + text[one[1] % len(text) :]
+)
+
+
+@given(st.binary(max_size=200) | _HARMED)
+@example(b'{"a": 1}')
+@example(b'{"a": 1, "a": 2}')
+@example(b"\xff")
+def test_whatever_the_bytes_are_they_are_refused_or_read_as_everybody_reads_them(payload: bytes) -> None:
+    """A reader meets JsonRefused and no other error, or the very value that Python's own reader finds."""
+    found = _read(parse, payload)
+    assert found in ("", _read(json.loads, payload))
+
+
+def test_what_is_read_and_what_is_refused_among_the_examples() -> None:
+    """Control: the comparison above sees both."""
+    assert [_read(parse, one) for one in (b'{"a": 1}', b'{"a": 1, "a": 2}', b"\xff")] == ["{'a': 1}", "", ""]
 
 
 def test_the_sentence_never_quotes_the_message() -> None:
