@@ -1,4 +1,4 @@
-"""Run the main job: `python -m deploy.demo [--file catalogue.xml] [--once] [--compose --project P --env-file F]`."""
+"""Run the main job: `python -m deploy.demo [--file catalogue.xml] [--once] [--compose (--project P --env-file F)…]`."""
 
 import argparse
 import asyncio
@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from deploy.demo.apart import CutLine
-from deploy.demo.network import Network
+from deploy.demo.apart import CUT, CutLine, judge_rules, start_again, verify_hub
+from deploy.demo.network import ComposeNetwork, Network
 from deploy.demo.page import serve, snapshot
 from deploy.demo.platform import Compose, Embedded, Platform
 from deploy.demo.story import Story
@@ -40,9 +40,10 @@ def main() -> int:
         platform.stop()
 
 
-def _platform(options: argparse.Namespace) -> Embedded | Compose | Network:
+def _platform(options: argparse.Namespace) -> Embedded | Compose | ComposeNetwork | Network:
     if options.compose:
-        return Compose(options.project, options.env_file)
+        nodes = [Compose(project, file) for project, file in zip(options.project, options.env_file, strict=True)]
+        return nodes[0] if len(nodes) == 1 else ComposeNetwork(nodes)
     return Embedded(FOLDER) if options.nodes == 1 else Network(FOLDER, options.nodes)
 
 
@@ -77,6 +78,13 @@ def _steps(story: Story, options: argparse.Namespace, platform: Platform) -> lis
         ("meetings are published", story.publish_meetings),
         ("everything settles", story.settle),
     ]
+    if isinstance(platform, ComposeNetwork):
+        apart: list[Step] = [
+            ("everything starts again", lambda: start_again(story, platform)),
+            ("the hub is verified", lambda: verify_hub(story, platform.place_of(CUT))),
+            ("the hub's rules are judged", lambda: judge_rules(story, platform.nodes[0])),
+        ]
+        return [*begin, *end, *apart]
     if not isinstance(platform, Network):
         return [*begin, *end]
     line = CutLine(story, platform)
@@ -85,7 +93,7 @@ def _steps(story: Story, options: argparse.Namespace, platform: Platform) -> lis
         ("both sides go on", line.go_on),
         ("the line is mended", line.mend),
     ]
-    return [*begin, *middle, *end, ("the hub is verified", line.verify)]
+    return [*begin, *middle, *end, ("the hub is verified", lambda: verify_hub(story, platform.nodes[CUT]))]
 
 
 def _summary(story: Story) -> int:
@@ -116,8 +124,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 2, 3), help="how many nodes; 1 needs no hub")
     parser.add_argument("--compose", action="store_true")
-    parser.add_argument("--project", default="album")
-    parser.add_argument("--env-file", type=Path)
+    parser.add_argument("--project", action="append", help="the compose project of a node; the office's first")
+    parser.add_argument("--env-file", type=Path, action="append", help="its environment file")
     options = parser.parse_args()
     if not options.file.is_file():
         parser.error(f"there is no file {options.file}")

@@ -1,12 +1,14 @@
-"""What happens only in a network of nodes: a line is cut in mid-run, everybody goes on, and the node catches up."""
+"""What happens only in a network of nodes: lines are cut, everything starts again; everybody goes on and catches up."""
 
 import asyncio
 import json
 import time
+from functools import partial
 from typing import Any
 
 from deploy.demo.hands import until
-from deploy.demo.network import Network
+from deploy.demo.network import ComposeNetwork, Network
+from deploy.demo.platform import Place
 from deploy.demo.story import Story
 
 CUT = "kargah"
@@ -49,14 +51,6 @@ class CutLine:
         self._story.figures["nodes_equal"] = len({json.dumps(one, sort_keys=True) for one in pictures}) == 1
         self._story.say(f"mended: all {len(pictures)} nodes hold the same {len(pictures[0])} runs")
 
-    async def verify(self) -> None:
-        """Check every signature and every chain on the hub."""
-        printed = await asyncio.to_thread(self._network.nodes[CUT].album, "network", "verify", "--json")
-        rows = json.loads(printed)
-        self._story.figures["hub_entries"] = sum(row["entries"] for row in rows)
-        self._story.figures["hub_faults"] = sum(bool(row["fault"]) for row in rows)
-        self._story.say(f"{self._story.figures['hub_entries']} signed entries on the hub checked")
-
     async def _all_equal(self) -> bool | None:
         pictures = [await self._seen(slug) for slug in self._network.nodes]
         return True if all(one == pictures[0] for one in pictures) else None
@@ -71,3 +65,35 @@ class CutLine:
             found |= {one["run"]["run_id"]: (one["institution"], one["run"]) for one in page["items"]}
             if not (after := page["next"] or ""):
                 return found
+
+
+async def verify_hub(story: Story, place: Place) -> None:
+    """Check every signature and every chain on the hub, as one node may read it."""
+    printed = await asyncio.to_thread(place.album, "network", "verify", "--json")
+    rows = json.loads(printed)
+    story.figures["hub_entries"] = sum(row["entries"] for row in rows)
+    story.figures["hub_faults"] = sum(bool(row["fault"]) for row in rows)
+    story.say(f"{story.figures['hub_entries']} signed entries on the hub checked")
+
+
+async def judge_rules(story: Story, office: Place) -> None:
+    """Have the hub judge its access rules."""
+    judged = json.loads(await asyncio.to_thread(office.album, "hub", "check", "--json"))
+    story.figures["hub_checks"] = judged["checks"]
+    story.figures["hub_faults"] += len(judged["violations"])
+    story.say(f"{judged['checks']} questions about the hub's rules asked")
+
+
+async def start_again(story: Story, network: ComposeNetwork) -> None:
+    """Stop all nodes and the hub and start them; then each side publishes a run, and the other sees it."""
+    await asyncio.to_thread(network.restart)
+    await story.ready()
+    for publisher, reader in (("bildungsverein", CUT), (CUT, "bildungsverein")):
+        run_id = await story.published_run(story.known[publisher], "Nach dem Neustart", 8, minimum=0)
+        url = f"{network.place_of(reader).urls['courses']}/runs/{run_id}"
+        await until(f"{reader} sees the run of {publisher}", partial(_answers, story, url), patience=90.0)
+    story.say("all nodes and the hub started again; runs reach both sides")
+
+
+async def _answers(story: Story, url: str) -> bool | None:
+    return (await story.http.get(url)).is_success or None

@@ -11,7 +11,7 @@ import httpx
 from deploy.demo.platform import CaughtMail, Platform
 
 T = TypeVar("T")
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Institution:

@@ -4,11 +4,43 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.demo.platform import CaughtMail
+from deploy.demo.platform import CaughtMail, Compose
 from deploy.nodes.hub import Hub
 from deploy.nodes.node import OFFICE, Node
 
 APART = ("bildungsverein", "kargah")
+
+
+@dataclass
+class ComposeNetwork:
+    """Nodes that are compose projects of their own and have joined already; the first is the office's, with the hub."""
+
+    nodes: list[Compose]
+
+    def start(self) -> None:
+        """Read where the containers are reached."""
+        for node in self.nodes:
+            node.start()
+
+    def places(self) -> list[Compose]:
+        """Give the nodes, the office's first."""
+        return self.nodes
+
+    def place_of(self, institution: str) -> Compose:
+        """Give the node that hosts an institution."""
+        return next((node for node in self.nodes if institution in node.hosted), self.nodes[0])
+
+    def mails(self) -> list[CaughtMail]:
+        """Give the mails that arrived so far, of all nodes."""
+        return sorted((mail for node in self.nodes for mail in node.mails()), key=lambda mail: mail.arrived_at)
+
+    def restart(self) -> None:
+        """Stop all nodes and the hub, and start them again."""
+        for node in self.nodes:
+            node.restart()
+
+    def stop(self) -> None:
+        """Leave the containers to the script that started them."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -181,6 +181,8 @@ class Compose(OnePlace):
     project: str
     env_file: Path
     urls: dict[str, str] = field(default_factory=dict)
+    hosted: tuple[str, ...] = ()
+    fetched: dict[str, CaughtMail] = field(default_factory=dict)
 
     def start(self) -> None:
         """Read where the containers are reached."""
@@ -188,25 +190,36 @@ class Compose(OnePlace):
         values = dict(line.split("=", 1) for line in lines if "=" in line)
         self.urls = {service: f"http://127.0.0.1:{values[f'ALBUM_{service.upper()}_PORT']}" for service in SERVICES}
         self._mail = f"http://127.0.0.1:{values['ALBUM_MAIL_PORT']}/api/email"
+        self.hosted = tuple(values.get("ALBUM_HOSTED", "*").split(","))
 
     def album(self, *words: str) -> str:
         """Run the operator's command in a container of the operator's image."""
-        compose = ["docker", "compose", "-p", self.project, "--env-file", str(self.env_file)]
-        command = [*compose, "run", "--rm", "--no-deps", "-T", "migrate", "album", *words]
+        return self._compose("run", "--rm", "--no-deps", "-T", "album", *words)
+
+    def restart(self) -> None:
+        """Stop everything that runs, and start it again."""
+        self._compose("restart")
+
+    def _compose(self, *words: str) -> str:
+        command = ["docker", "compose", "-p", self.project, "--env-file", str(self.env_file), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"album {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
+            raise SystemExit(f"docker compose {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def mails(self) -> list[CaughtMail]:
-        """Give the mails that arrived so far, as maildev keeps them."""
-        found = []
-        for one in httpx.get(self._mail, timeout=10).json():
-            source = httpx.get(f"{self._mail}/{one['id']}/source", timeout=10).content
-            message = message_from_bytes(source, policy=policy.default)
-            assert isinstance(message, EmailMessage)  # noqa: S101 - what policy.default makes
-            found.append(CaughtMail(message, str(message["To"].addresses[0].addr_spec), str(one.get("time", ""))))
-        return found
+        """Give the mails that arrived so far, as maildev keeps them; each is fetched once."""
+        arrived = httpx.get(self._mail, timeout=10).json()
+        for one in arrived:
+            if one["id"] not in self.fetched:
+                self.fetched[one["id"]] = self._fetch(one)
+        return [self.fetched[one["id"]] for one in arrived]
+
+    def _fetch(self, one: dict[str, Any]) -> CaughtMail:
+        source = httpx.get(f"{self._mail}/{one['id']}/source", timeout=10).content
+        message = message_from_bytes(source, policy=policy.default)
+        assert isinstance(message, EmailMessage)  # noqa: S101 - what policy.default makes
+        return CaughtMail(message, str(message["To"].addresses[0].addr_spec), str(one.get("time", "")))
 
     def stop(self) -> None:
         """Leave the containers to the script that started them."""

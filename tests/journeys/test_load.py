@@ -13,8 +13,6 @@ from deploy.load import soak as soaks
 
 MESSAGES = 600
 SIZE = 32 * 1024
-GROWTH = 250
-"""MiB: what was sent is 19 MiB, and what strangers send beside it another 16 at a time."""
 
 
 @pytest.fixture
@@ -44,15 +42,14 @@ async def test_a_flood_is_told_to_wait_and_the_others_are_answered(platform: Emb
     assert sum(told["answers"]["stranger"].values()) == sum(
         told["answers"]["stranger"].get(status, 0) for status in ("401", "429", "503")
     )
-    for name, rss in told["rss_mib"].items():
-        assert rss["most"] - rss["before"] < GROWTH, name
+    assert [fault for fault in told["faults"] if not fault.startswith("p99")] == []
 
 
 async def test_kills_every_three_seconds_lose_nothing_and_double_nothing(platform: Embedded) -> None:
     """What institutions were told is done stands in SQL, in the copies, the streams, the feeds and the mails, once."""
     outcome = await soaks.soak(platform, soaks.Plan(seconds=10.0, rate=12.0, every=3.0), print)
     assert (dict(outcome.verdict.lost), dict(outcome.verdict.doubled)) == ({}, {}), outcome.verdict.examples
-    assert (outcome.ledger.surprises, outcome.unhealed) == ([], [])
+    assert (outcome.ledger.surprises, outcome.unhealed, outcome.grown) == ([], [], [])
     assert sum(outcome.kills.values()) >= 2
     assert len(outcome.ledger.runs) >= 3
     assert sum(outcome.ledger.commands.values()) > 20
