@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -23,6 +23,10 @@ from deploy.load.wares import SIZE
 
 FLOODER = "kargah"
 OTHERS = 12
+ROOM = 64.0
+"""MiB that a service may need above what it has in calm: 48 of bodies, and what the pages at hand hold when read."""
+P99 = 1.0
+"""Seconds within which 99 of 100 requests of the others are answered."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Outcome:
     gauges: dict[str, Gauges]
     seen: int
     left: dict[str, int]
+    loads: dict[str, float] = field(default_factory=dict)
 
     @property
     def accepted(self) -> int:
@@ -82,11 +87,13 @@ async def flood(platform: Embedded, story: Story, houses: list[Institution], pla
     async with httpx.AsyncClient(timeout=60) as http:
         async with at_work(houses, http) as before, gauges["before"].looking(1.0):
             await asyncio.sleep(plan.calm)
+        loads = {"before": os.getloadavg()[0]}
         async with at_work(houses, http) as during, gauges["during"].looking(0.5):
             told = await _let_loose(platform, story.known[FLOODER], plan)
+        loads["during"] = os.getloadavg()[0]
         async with gauges["after"].looking(1.0):
             await asyncio.sleep(plan.calm)
-        outcome = Outcome(told, before, during, gauges, 0, {})
+        outcome = Outcome(told, before, during, gauges, 0, {}, loads)
         outcome.seen = await until("what was accepted is seen", partial(_seen, http, platform, outcome.accepted))
     outcome.left = await _left_in_redis(platform)
     return outcome
@@ -145,7 +152,10 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "left": outcome.left,
         "others_before": outcome.before.report(),
         "others_during": outcome.during.report(),
+        "p99_times_calm": round(outcome.during.quantile(0.99) / (outcome.before.quantile(0.99) or 1.0), 1),
+        "load": outcome.loads,
         "rss_mib": _memory(outcome),
+        "faults": faults(outcome),
     }
 
 
@@ -158,6 +168,22 @@ def _memory(outcome: Outcome) -> dict[str, dict[str, float]]:
     return found
 
 
+def faults(outcome: Outcome) -> list[str]:
+    """Give what should not be: others who waited long or were refused, memory that grew, a 429 without Retry-After."""
+    found = [f"{status} for others" for status in outcome.during.statuses if not status.startswith("2")]
+    if (p99 := outcome.during.quantile(0.99)) > P99:
+        found.append(f"p99 of the others is {p99:.2f} s, load {outcome.loads}")
+    for name, rss in _memory(outcome).items():
+        # Redis holds for weeks what was accepted: it may grow with that, and is bounded by itself.
+        if name != "redis" and rss["most"] > rss["before"] + ROOM:
+            found.append(f"memory of {name} rose from {rss['before']} to {rss['most']} MiB")
+    if outcome.flooder["retry_after"].keys() - {"given"}:
+        found.append("429 or 503 without Retry-After")
+    if outcome.seen < outcome.accepted:
+        found.append(f"{outcome.accepted} were accepted, {outcome.seen} are seen")
+    return found
+
+
 def _print_table(told: dict[str, Any], say: Callable[[str], None]) -> None:
     words = ("sent", "accepted", "refused", "told_to_wait", "full", "seconds", "seen_by_others", "gave_up", "left")
     say(", ".join(f"{word} {told[word]}" for word in words))
@@ -167,6 +193,9 @@ def _print_table(told: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"  others {when}: {told[f'others_{when}']}")
     for name, rss in told["rss_mib"].items():
         say(f"  {name}: rss MiB before {rss['before']}, most {rss['most']}, after {rss['after']}")
+    say(f"  p99 is {told['p99_times_calm']} times that in calm; load of the machine {told['load']}")
+    for fault in told["faults"]:
+        say(f"  {fault}")
 
 
 async def _run(platform: Embedded, plan: Plan) -> Outcome:
@@ -177,7 +206,7 @@ async def _run(platform: Embedded, plan: Plan) -> Outcome:
 
 
 def main() -> None:
-    """Run it on embedded servers in `var/flood` and write `var/flood.json`."""
+    """Run it on embedded servers in `var/flood` and write `var/flood.json`; ends with 1 where something is wrong."""
     parser = argparse.ArgumentParser(prog="flood", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=SIZE, help="bytes")
@@ -194,6 +223,7 @@ def main() -> None:
     _print_table(told, _say)
     (wanted.var / "flood.json").write_text(json.dumps(told, indent=1), "utf-8")
     _say(json.dumps(told))
+    sys.exit(1 if told["faults"] else 0)
 
 
 def _say(line: str) -> None:

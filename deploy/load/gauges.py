@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from statistics import median
 from time import monotonic, time
 
 import psutil
@@ -68,28 +67,3 @@ class Gauges:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             self.look()
-
-
-@dataclass(frozen=True)
-class Thirds:
-    """The median and the most of a figure in the first and in the last third of the time."""
-
-    first: float
-    last: float
-    most: float
-
-    def is_flat(self, spread: float, room: float) -> bool:
-        """Tell whether the last third is within a share and a fixed room of the first."""
-        return self.last <= self.first * (1 + spread) + room
-
-
-def thirds(samples: Sequence[Sample], value: Callable[[Sample], float], warm: float) -> Thirds | None:
-    """Compare the first third with the last; samples of a process younger than `warm` seconds do not count."""
-    ripe = [one for one in samples if one.age >= warm]
-    if len(ripe) < 3:
-        return None
-    begin, end = ripe[0].at, ripe[-1].at
-    third = (end - begin) / 3
-    first = [value(one) for one in ripe if one.at <= begin + third]
-    last = [value(one) for one in ripe if one.at >= end - third]
-    return Thirds(median(first), median(last), max(map(value, ripe)))

@@ -22,6 +22,13 @@ class Times:
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
+    slowest: dict[str, float] = field(default_factory=dict)
+
+    def note(self, what: str, seconds: float, status: str) -> None:
+        """Note an answer to a request."""
+        self.seconds.append(seconds)
+        self.statuses[status] += 1
+        self.slowest[what] = max(seconds, self.slowest.get(what, 0.0))
 
     def quantile(self, share: float) -> float:
         """Give the time within which a share of the requests was answered."""
@@ -36,6 +43,7 @@ class Times:
             "p99_ms": round(self.quantile(0.99) * 1000, 1),
             "most_ms": round(self.quantile(1.0) * 1000, 1),
             "statuses": dict(self.statuses),
+            "slowest_ms": {what: round(seconds * 1000, 1) for what, seconds in sorted(self.slowest.items())},
         }
 
 
@@ -53,18 +61,19 @@ class Other:
         await asyncio.sleep(self._random.uniform(0, EVERY))
         due = monotonic()
         while True:
+            self._numbers += 1
+            method, service, path, body = self._next()
             begun = monotonic()
             try:
-                status = str(await self._one())
+                status = str(await self._send(method, service, path, body))
             except httpx.TransportError as error:
                 status = type(error).__name__
-            times.seconds.append(monotonic() - begun)
-            times.statuses[status] += 1
+            what = path.split("?")[0].rsplit("/", 1)[-1]
+            times.note(f"{method} {service} {what}", monotonic() - begun, status)
             due = max(due + EVERY, monotonic())
             await asyncio.sleep(due - monotonic())
 
-    async def _one(self) -> int:
-        self._numbers += 1
+    def _next(self) -> tuple[str, str, str, Any]:
         own = f"/institutions/{self._house.slug}"
         offer = {"title": f"Deutsch {self._numbers}", "kind": "other"}
         person = {"name": "Amira Haddad", "mail": f"p{self._numbers}@{self._house.slug}.example", "language": "de"}
@@ -76,7 +85,9 @@ class Other:
             ("GET", "events", "/meetings?limit=20", None),
             ("GET", "members", "/institutions", None),
         ]
-        method, service, path, body = asked[self._numbers % len(asked)]
+        return asked[self._numbers % len(asked)]
+
+    async def _send(self, method: str, service: str, path: str, body: Any) -> int:
         headers = {"Authorization": f"Bearer {self._house.key}"}
         url = f"{self._house.urls[service]}{path}"
         return (await self._http.request(method, url, json=body, headers=headers)).status_code

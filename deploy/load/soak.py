@@ -18,16 +18,17 @@ import httpx
 from deploy.demo.hands import until
 from deploy.demo.platform import SERVICES, Embedded
 from deploy.demo.story import OFFICE, Story
+from deploy.load.flatness import HANDLES, MEMORY, Life, judged
 from deploy.load.following import Follower, following
-from deploy.load.gauges import Gauges, Sample, Thirds, processes_of, thirds
+from deploy.load.gauges import Gauges, Sample, processes_of
 from deploy.load.hands import Worker
 from deploy.load.judging import Tables, Verdict, judge, judge_mails
 from deploy.load.ledger import Ledger
 
 WORKERS = 18
 FED = ("members", "courses", "events")
-WARM = 20.0
-"""Seconds of a process's life that do not count: it loads, and catches up."""
+HELD = ("redis",)
+"""What holds all that was told for weeks: its memory grows with that, and is shown but not judged."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,25 @@ class Outcome:
     unhealed: list[str] = field(default_factory=list)
 
     @property
+    def memory(self) -> dict[str, Life | None]:
+        """Give how the memory of each process went."""
+        return {name: judged(found, _rss, MEMORY) for name, found in sorted(self.gauges.samples.items())}
+
+    @property
+    def handles(self) -> dict[str, Life | None]:
+        """Give how the file handles of each process went."""
+        return {name: judged(found, _handles, HANDLES) for name, found in sorted(self.gauges.samples.items())}
+
+    @property
+    def grown(self) -> list[str]:
+        """Name what did not stay where it was."""
+        memory = [f"memory of {name}" for name, life in self.memory.items() if name not in HELD and _grew(life)]
+        return memory + [f"handles of {name}" for name, life in self.handles.items() if _grew(life)]
+
+    @property
     def is_good(self) -> bool:
-        """Tell whether nothing is lost or doubled, everybody was answered, and the node came to rest."""
-        return self.verdict.is_clean and not self.ledger.surprises and not self.unhealed
+        """Tell whether nothing is lost, doubled or growing, everybody was answered, and the node came to rest."""
+        return self.verdict.is_clean and not self.ledger.surprises and not self.unhealed and not self.grown
 
 
 async def soak(platform: Embedded, plan: Plan, say: Callable[[str], None]) -> Outcome:
@@ -140,12 +157,16 @@ async def _at_work(worker: Worker, outcome: Outcome, until_then: float) -> None:
 
 async def _kill(platform: Embedded, outcome: Outcome, say: Callable[[str], None]) -> None:
     random = Random(outcome.plan.seed)  # noqa: S311 - a soak can be run again
+    begun = monotonic()
     bag: list[str] = []
     while True:
         await asyncio.sleep(outcome.plan.every)
-        # Out of a bag: in an hour each has its share of kills, in an order nobody knows.
+        # Out of a bag: each has its share of kills, in an order nobody knows. Half of the services are killed in the
+        # first half of the time, the others in the second: so each lives long enough to show whether it grows.
         if not bag:
-            bag = random.sample([*SERVICES, "redis"], len(SERVICES) + 1)
+            late = monotonic() - begun > outcome.plan.seconds / 2
+            victims = [*(SERVICES[1::2] if late else SERVICES[::2]), "redis"]
+            bag = random.sample(victims, len(victims))
         victim = bag.pop()
         await asyncio.to_thread(_kill_one, platform, victim)
         outcome.kills[victim] += 1
@@ -208,8 +229,9 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "surprises": outcome.ledger.surprises[:10],
         "unhealed": outcome.unhealed,
         "figures": verdict.figures,
-        "rss_mib": {name: _shown(outcome.gauges.samples[name], _rss) for name in sorted(outcome.gauges.samples)},
-        "handles": {name: _shown(outcome.gauges.samples[name], _handles) for name in sorted(outcome.gauges.samples)},
+        "grown": outcome.grown,
+        "rss_mib": {name: _shown(life) for name, life in outcome.memory.items()},
+        "handles": {name: _shown(life) for name, life in outcome.handles.items()},
     }
 
 
@@ -221,21 +243,31 @@ def _handles(sample: Sample) -> float:
     return sample.handles
 
 
-def _shown(samples: list[Sample], value: Callable[[Sample], float]) -> dict[str, float] | None:
-    found: Thirds | None = thirds(samples, value, WARM)
-    return {name: round(figure, 1) for name, figure in asdict(found).items()} if found else None
+def _grew(life: Life | None) -> bool:
+    return life is not None and life.flat is False
+
+
+def _shown(life: Life | None) -> dict[str, Any] | None:
+    if life is None:
+        return None
+    return {
+        name: found if isinstance(found, bool) or found is None else round(found, 1)
+        for name, found in asdict(life).items()
+    }
 
 
 def _print_table(told: dict[str, Any], say: Callable[[str], None]) -> None:
     say(f"{told['seconds']} s, {told['commands_per_s']} commands/s, {told['messages_per_s']} messages/s")
     say(f"kills {told['kills']}, lost {told['lost']}, doubled {told['doubled']}, figures {told['figures']}")
-    say(f"{'process':<15}{'rss MiB: first third':>22}{'last third':>12}{'most':>8}{'handles: first':>17}{'last':>6}")
-    for name, rss in told["rss_mib"].items():
-        handles = told["handles"][name]
-        if rss and handles:
-            row = f"{name:<15}{rss['first']:>22}{rss['last']:>12}{rss['most']:>8}"
-            say(f"{row}{handles['first']:>17}{handles['last']:>6}")
-    for line in (*told["examples"], *told["surprises"], *told["unhealed"]):
+    say("medians in the thirds of each process's longest life:")
+    for what, of in (("rss MiB", "rss_mib"), ("handles", "handles")):
+        for name, life in told[of].items():
+            row = "never old enough"
+            if life:
+                row = f"{life['first']:>8}{life['second']:>8}{life['last']:>8}  most {life['most']}"
+                row += f" in {life['seconds']:.0f} s, flat: {life['flat']}"
+            say(f"  {what:<9}{name:<15}{row}")
+    for line in (*told["examples"], *told["surprises"], *told["unhealed"], *told["grown"]):
         say(f"  {line}")
 
 

@@ -15,6 +15,8 @@ def main(cases: int, names: list[str]) -> int:
     faults = 0
     with tempfile.TemporaryDirectory(prefix="album-fuzz-") as folder, RedisServer(Path(folder) / "redis") as redis:
         for name in names:
+            # What a service told before is nobody's any more, and its log answers no reader of the next one.
+            redis.wipe()
             verdict = try_out(prepare(name, redis.url, Path(folder)), cases)
             phases = ", ".join(f"{phase} {count}" for phase, count in verdict.cases.items())
             print(f"{name}: {verdict.total} cases ({phases}), {len(verdict.faults)} faults")  # noqa: T201

@@ -13,7 +13,8 @@ from schemathesis.engine.statistic import Statistic
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.python.asgi import shutdown_lifespans
 
-from tests.fuzz.ground import KEY, Ground
+from tests.fuzz.ground import OTHER, Ground
+from tests.fuzz.seeds import HOUSE
 
 SEED = 20261123
 UNLOCKED = 0.8
@@ -60,23 +61,28 @@ class Verdict:
 def try_out(ground: Ground, cases: int, *, thorough: bool = True, seed: int = SEED) -> Verdict:
     """Try a service with about so many cases or more; `thorough` also walks every bound of every schema."""
     verdict, statistic = Verdict(), Statistic()
-    api = schemathesis.openapi.from_asgi("/openapi.json", ground.app, config=_config(ground, cases, thorough, seed))
-    api.hook(filter_failure)
     try:
-        for event in from_schema(api).execute():
-            if isinstance(event, ScenarioFinished):
-                verdict.cases[event.phase.value] += len(event.recorder.cases)
-                statistic.on_scenario_finished(event.recorder)
-            elif isinstance(event, NonFatalError):
-                verdict.faults.append(f"{event.label}: {event.info.format()}")
-            elif isinstance(event, FatalError):
-                raise event.exception
-            elif isinstance(event, EngineFinished):
-                verdict.faults += [str(failure) for failure in event.failures]
+        for config in (_with_real_ids(ground, cases, thorough, seed), _with_own_ids(ground, cases, seed)):
+            _run(ground, config, verdict, statistic)
     finally:
         shutdown_lifespans()
     verdict.faults += _words(statistic)
     return verdict
+
+
+def _run(ground: Ground, config: SchemathesisConfig, verdict: Verdict, statistic: Statistic) -> None:
+    api = schemathesis.openapi.from_asgi("/openapi.json", ground.app, config=config)
+    api.hook(filter_failure)
+    for event in from_schema(api).execute():
+        if isinstance(event, ScenarioFinished):
+            verdict.cases[event.phase.value] += len(event.recorder.cases)
+            statistic.on_scenario_finished(event.recorder)
+        elif isinstance(event, NonFatalError):
+            verdict.faults.append(f"{event.label}: {event.info.format()}")
+        elif isinstance(event, FatalError):
+            raise event.exception
+        elif isinstance(event, EngineFinished):
+            verdict.faults += [str(failure) for failure in event.failures]
 
 
 def filter_failure(_: schemathesis.HookContext, failure: Any, __: Any, response: Any) -> bool:
@@ -96,19 +102,40 @@ def _words(statistic: Statistic) -> list[str]:
     return found
 
 
-def _config(ground: Ground, cases: int, thorough: bool, seed: int) -> SchemathesisConfig:
-    operations = sum(len(each) for each in ground.app.openapi()["paths"].values())
-    each = max(2, ceil(cases * 0.6 / operations))
+def _with_real_ids(ground: Ground, cases: int, thorough: bool, seed: int) -> SchemathesisConfig:
+    """Try each operation for itself, mostly with ids of real things."""
+    phases = {"coverage": {"enabled": thorough}, "stateful": {"enabled": False}}
+    return _config(ground, seed, ground.known, _share(ground, cases), phases)
+
+
+def _with_own_ids(ground: Ground, cases: int, seed: int) -> SchemathesisConfig:
+    """Try operations alone and one after the other, with the ids that the ones before have answered.
+
+    Only so it is known whose a thing is: ids that are given would stand in the place of these.
+    """
+    known = {"institution": ground.known["institution"]}
     ways = ceil(cases / 6)  # of several requests each
-    ids = {name: {"values": values} for name, values in ground.known.items()}
+    phases = {"coverage": {"enabled": False}, "stateful": {"generation": {"max-examples": ways}}}
+    return _config(ground, seed, known, _share(ground, cases), phases)
+
+
+def _share(ground: Ground, cases: int) -> int:
+    operations = sum(len(each) for each in ground.app.openapi()["paths"].values())
+    return max(2, ceil(cases * 0.3 / operations))
+
+
+def _config(
+    ground: Ground, seed: int, known: dict[str, list[str]], each: int, phases: dict[str, Any]
+) -> SchemathesisConfig:
     document: dict[str, Any] = {
         "seed": seed,
         "suppress-health-check": ["all"],
-        "dictionaries": ids,
-        "parameters": {f"path.{name}": {"dictionary": name, "probability": UNLOCKED} for name in ids},
-        "auth": {"openapi": {"HTTPBearer": {"bearer": KEY}}},
+        "dictionaries": {name: {"values": values} for name, values in known.items()},
+        "parameters": {f"path.{name}": {"dictionary": name, "probability": UNLOCKED} for name in known},
+        # All is asked as one institution; what it made and reads is then asked for as the other one.
+        "auth": {"wfc": {"path": str(ground.identities), "user": HOUSE, "peers": [HOUSE, OTHER]}},
         "generation": {"deterministic": True, "database": "none", "max-examples": each},
         "checks": {"positive_data_acceptance": {"expected-statuses": list(REFUSALS)}},
-        "phases": {"coverage": {"enabled": thorough}, "stateful": {"generation": {"max-examples": ways}}},
+        "phases": phases,
     }
     return SchemathesisConfig.from_dict(document)

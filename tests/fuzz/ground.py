@@ -1,6 +1,7 @@
 """A running service in this process: an SQLite file with real things in it, a real Redis, and a key that opens it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,10 +27,14 @@ OTHER, OTHER_KEY = "amfn", "album_key_of_another_house"
 
 @dataclass(frozen=True)
 class Ground:
-    """A service to be tried; `known` holds real ids by the name of the parameter that takes them."""
+    """A service to be tried; `known` holds real ids by the name of the parameter that takes them.
+
+    `identities` is a file that says as whom to ask (https://github.com/WebFuzzing/Commons).
+    """
 
     app: FastAPI
     known: dict[str, list[str]]
+    identities: Path
 
 
 def prepare(name: str, redis_url: str, folder: Path) -> Ground:
@@ -44,7 +49,18 @@ def prepare(name: str, redis_url: str, folder: Path) -> Ground:
         async with node.running():
             yield
 
-    return Ground(application(node, lifespan=lifespan), known)
+    return Ground(application(node, lifespan=lifespan), known, _identities(folder))
+
+
+def _identities(folder: Path) -> Path:
+    keys = {HOUSE: KEY, OTHER: OTHER_KEY}
+    told = [
+        {"name": slug, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]}
+        for slug, key in keys.items()
+    ]
+    path = folder / "identities.json"
+    path.write_text(json.dumps({"auth": told}), "utf-8")
+    return path
 
 
 def _settings(service: Service, redis_url: str, folder: Path) -> Settings:
