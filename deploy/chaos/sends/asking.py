@@ -40,7 +40,7 @@ class Ask:
             raise RuntimeError(f"{self.method} {self.path}: {answer.status_code} {answer.text}")
         is_json = bool(answer.content) and "json" in answer.headers.get("content-type", "")
         said = answer.json() if is_json else answer.text
-        for name, place in self.keep.items():
+        for name, place in self.keep.items() if answer.is_success else ():
             known[name] = _at(said, place)
         # Only what is asked for with a key is answered alike; a change that was made already changes nothing.
         return [answer.status_code, said] if self.method == "POST" and self.keyed and not self.again else []

@@ -123,7 +123,9 @@ def _catch_mails(folder: Path, port: int) -> None:
 def _catch_pushes(folder: Path, port: int) -> None:
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(length := int(self.headers["content-length"]))
+            if len(body) < length:
+                return  # the sender died in the middle: nothing came
             # What comes again has the same name, and its second coming is counted.
             with (folder / self.headers["webhook-id"]).open("ab") as file:
                 file.write(body + b"\n")
