@@ -14,7 +14,7 @@ from deploy.month.hands import Apart
 from deploy.month.hub import MonthHub
 from deploy.month.place import Place
 from deploy.month.story import Story
-from shared.network.hub_keeping import THIRTEEN
+from shared.network.hub.keeping import THIRTEEN
 
 
 async def month(folder: Path, nodes: int, messages: int, days: int, things: int, *, by_age: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from deploy.chaos.space import BOTH, Space
 from deploy.month.node import MonthNode
 from deploy.month.place import Place
-from shared.network.hub_streams import HubAway, HubStreams
+from shared.network.hub.streams import HubAway, HubStreams
 
 COMMANDS = frozenset({"publish", "seal", "day", "trim", "far", "found"})
 

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from deploy.month.place import ROOT, identity_of, roots
 from shared.embedded.redis import RedisServer
 from shared.network import changes
-from shared.network.access import OFFICE, Access, HubMember
-from shared.network.acl import acl_file
 from shared.network.held import sign_roster
+from shared.network.hub.access import OFFICE, Access, HubMember
+from shared.network.hub.acl import acl_file
+from shared.network.hub.on_redis import RedisHub, connect_hub
 from shared.network.names import ROSTER
-from shared.network.redis_hub import RedisHub, connect_hub
 from shared.network.roster import Roster, Status
 from shared.network.roster_document import document_of
 

@@ -26,14 +26,14 @@ from shared.kit.relay import Relay
 from shared.kit.settings import Settings
 from shared.kit.streams import START, Entry, Position
 from shared.kit.work import Works
-from shared.network import link_notes
 from shared.network.held import Held
-from shared.network.hub_streams import HubStreams
-from shared.network.link import Link, Options
-from shared.network.link_store import LinkStore
-from shared.network.linking import wake_inside
-from shared.network.redis_hub import RedisHub, connect_hub
-from shared.network.running import Running
+from shared.network.hub.on_redis import RedisHub, connect_hub
+from shared.network.hub.streams import HubStreams
+from shared.network.link import notes as link_notes
+from shared.network.link.link import Link, Options
+from shared.network.link.linking import wake_inside
+from shared.network.link.running import Running
+from shared.network.link.store import LinkStore
 
 PAGE = 500
 OPTIONS = Options(services=(SERVICE,))

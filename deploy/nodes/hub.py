@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.nodes.line import Line
 from shared.embedded.ports import free_port
 from shared.embedded.redis import find_binary
-from shared.network.tls import make_certificates
+from shared.network.hub.tls import make_certificates
 
 _PATIENCE = 20.0
 

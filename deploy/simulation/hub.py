@@ -9,8 +9,8 @@ from deploy.simulation.network import Caller, Network, Wire
 from deploy.simulation.redis import at_once
 from shared.kit.streams import START, Position
 from shared.network.entries import SignedEntry
-from shared.network.hub_streams import HubAway
-from shared.network.memory_hub import MemoryHub
+from shared.network.hub.in_memory import MemoryHub
+from shared.network.hub.streams import HubAway
 
 _WRITES = frozenset({"append", "keep_state", "beat", "trim", "remove"})
 

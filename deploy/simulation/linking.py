@@ -12,11 +12,11 @@ from shared.kit.errors import Transient
 from shared.kit.lease import Lease
 from shared.kit.streams import Entry, Position
 from shared.kit.witness import Head
-from shared.network.hub_streams import HubAway, HubStreams
-from shared.network.link import Link, Options
-from shared.network.link_store import LinkStore
-from shared.network.running import Running
-from shared.network.witness import HubLog
+from shared.network.hub.streams import HubAway, HubStreams
+from shared.network.link.link import Link, Options
+from shared.network.link.running import Running
+from shared.network.link.store import LinkStore
+from shared.network.link.witness import HubLog
 
 if TYPE_CHECKING:
     from deploy.simulation.process import Process
@@ -41,7 +41,7 @@ class SlowClock:
 
 
 def running_link(process: "Process", hub: SimHub, office: Office, options: Options) -> Running:
-    """Put the link of a node together, as `shared.network.linking` does in life."""
+    """Put the link of a node together, as `shared.network.link.linking` does in life."""
     site = process.site
     identities = {slug: office.keys[slug] for slug in site.institutions}
     hubs = {slug: cast("HubStreams", HubWire(process.network, process, hub, slug)) for slug in identities}

@@ -32,8 +32,8 @@ from shared.kit.settings import Settings
 from shared.kit.streams import Entry, Position, Streams
 from shared.kit.subscriptions import Subscriptions
 from shared.kit.work import Works
-from shared.network.link import Link, Options
-from shared.network.running import Running
+from shared.network.link.link import Link, Options
+from shared.network.link.running import Running
 
 TIMERS_EVERY = 8.0
 

@@ -20,7 +20,7 @@ from shared.kit.database import Database
 from shared.kit.errors import Problem
 from shared.kit.work import Work
 from shared.network.commands import network
-from shared.network.hub_commands import hub
+from shared.network.hub.commands import hub
 
 T = TypeVar("T")
 app = typer.Typer()

@@ -12,7 +12,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from shared.kit.database import Database
-    from shared.network.redis_desk import RedisCounter
+    from shared.network.office.desk import RedisCounter
 
 T = TypeVar("T")
 console = Console()
@@ -58,8 +58,8 @@ async def on_members(do: "Callable[[Database], Awaitable[T]]") -> T:
 @asynccontextmanager
 async def counter(hub: str, ca: str | None, user: str, password: str) -> "AsyncIterator[RedisCounter]":
     """Open the hub as a node sees it; `ca` is who signed its certificate, a file or PEM."""
-    from shared.network.redis_desk import RedisCounter  # noqa: PLC0415 - keeps `album` quick
-    from shared.network.redis_hub import connect_hub  # noqa: PLC0415 - as above
+    from shared.network.hub.on_redis import connect_hub  # noqa: PLC0415 - as above
+    from shared.network.office.desk import RedisCounter  # noqa: PLC0415 - keeps `album` quick
 
     client = connect_hub(hub, user, password, ca or None)
     try:

@@ -3,7 +3,7 @@
 import typer
 
 from shared.network import commands_of_members, commands_of_office
-from shared.network.hub_commands import acl_command
+from shared.network.hub.commands import acl_command
 
 network = typer.Typer(no_args_is_help=True, help="Who takes part in the network, each on a node of its own.")
 

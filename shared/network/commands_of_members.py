@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from shared.kit.database import Database
     from shared.network.held import Held
     from shared.network.identity import Identity
-    from shared.network.invitation import Invitation
-    from shared.network.joining import Joined
-    from shared.network.link_store import LinkStore
+    from shared.network.link.store import LinkStore
+    from shared.network.office.invitation import Invitation
+    from shared.network.office.joining import Joined
     from shared.network.roster import Roster
 
 
 def join(code: str, wait: Wait = True, as_json: AsJson = False) -> None:
     """Join with the office's code: makes this node's keys, asks, and waits to be admitted."""
-    from shared.network.invitation import Invitation  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.office.invitation import Invitation  # noqa: PLC0415 - keeps `album` quick
 
     async def do() -> "tuple[Invitation, Joined | None]":
         invitation = Invitation.read(code)
@@ -41,7 +41,7 @@ def join(code: str, wait: Wait = True, as_json: AsJson = False) -> None:
 
 
 async def _join(invitation: "Invitation", *, wait: bool) -> "Joined | None":
-    from shared.network import joining  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.office import joining  # noqa: PLC0415 - keeps `album` quick
 
     folder = settings().identities
     identity = joining.keys_for(invitation, folder)
@@ -63,7 +63,7 @@ async def _join(invitation: "Invitation", *, wait: bool) -> "Joined | None":
 
 
 async def _ask(invitation: "Invitation", identity: "Identity") -> None:
-    from shared.network import joining  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.office import joining  # noqa: PLC0415 - keeps `album` quick
 
     user = f"join-{invitation.slug}"
     async with counter(invitation.hub, invitation.ca, user, invitation.secret) as opened:
@@ -72,8 +72,8 @@ async def _ask(invitation: "Invitation", identity: "Identity") -> None:
 
 async def _look(invitation: "Invitation", identity: "Identity") -> "Joined | None":
     """Look with the node's own password first: it opens the hub as soon as the office has admitted."""
-    from shared.network import joining  # noqa: PLC0415 - keeps `album` quick
-    from shared.network.hub_streams import HubRefuses  # noqa: PLC0415 - as above
+    from shared.network.hub.streams import HubRefuses  # noqa: PLC0415 - as above
+    from shared.network.office import joining  # noqa: PLC0415 - keeps `album` quick
 
     try:
         async with counter(invitation.hub, invitation.ca, invitation.slug, identity.password) as opened:
@@ -104,8 +104,8 @@ def rotate(slug: Slug, wait: Wait = True) -> None:
 
 
 async def _rotate(slug: str, *, wait: bool) -> str | None:
-    from shared.network import joining  # noqa: PLC0415 - keeps `album` quick
     from shared.network.identity import Identity  # noqa: PLC0415 - as above
+    from shared.network.office import joining  # noqa: PLC0415 - keeps `album` quick
 
     told = settings()
     old = Identity.load(joining.identity_path(told.identities, slug))
@@ -175,7 +175,7 @@ async def _status(database: "Database") -> dict[str, Any]:
 
 async def _roster(database: "Database", store: "LinkStore") -> "Roster | None":
     """Give the roster that the link holds; on the office's node before it has joined, the newest one issued."""
-    from shared.network.office_store import OfficeStore  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.office.store import OfficeStore  # noqa: PLC0415 - keeps `album` quick
     from shared.network.roster_document import parse_roster  # noqa: PLC0415 - as above
 
     held = await store.held()
@@ -199,7 +199,7 @@ def _institutions(roster: "Roster") -> list[dict[str, Any]]:
 
 
 def _store(database: "Database") -> "LinkStore":
-    from shared.network.link_store import LinkStore  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.link.store import LinkStore  # noqa: PLC0415 - keeps `album` quick
 
     return LinkStore(database, _Nobody())
 

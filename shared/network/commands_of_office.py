@@ -11,7 +11,7 @@ from shared.network.commanding import AsJson, Slug, console, on_members, run, se
 
 if TYPE_CHECKING:
     from shared.kit.database import Database
-    from shared.network.office import Office
+    from shared.network.office.office import Office
     from shared.network.roster import Roster
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ def invite(
     as_json: AsJson = False,
 ) -> None:
     """Invite an institution: prints a code that works once, for seven days (office)."""
-    from shared.network.hub import HubFolder, authority  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.hub.hub import HubFolder, authority  # noqa: PLC0415 - keeps `album` quick
 
     told = settings()
 
@@ -42,7 +42,7 @@ def invite(
 def requests(as_json: AsJson = False) -> None:
     """List who waits for the office: to be admitted, or to have new keys named (office)."""
     from shared.kit.clock import SystemClock  # noqa: PLC0415 - keeps `album` quick
-    from shared.network.admitting import admission_url  # noqa: PLC0415 - as above
+    from shared.network.office.admitting import admission_url  # noqa: PLC0415 - as above
 
     told, now = settings(), SystemClock().now()
     asking = _in_office(lambda office: office.asking())
@@ -86,7 +86,7 @@ def leave(slug: Slug) -> None:
 def _in_office(do: "Callable[[Office], Awaitable[T]]") -> T:
     """Do something as the office: on its node's database, with its root keys, on its hub."""
     from shared.kit.clock import SystemClock  # noqa: PLC0415 - keeps `album` quick
-    from shared.network.office_turn import is_kept_here, open_office  # noqa: PLC0415 - as above
+    from shared.network.office.turn import is_kept_here, open_office  # noqa: PLC0415 - as above
 
     told = settings()
     if not is_kept_here(told):

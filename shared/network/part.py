@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from shared.kit.node import Part
-from shared.network import admitting, linking, office_turn, witness
+from shared.network.link import linking, witness
+from shared.network.office import admitting
+from shared.network.office import turn as office_turn
 from shared.network.tables import metadata
 
 NETWORK = Part(

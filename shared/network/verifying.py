@@ -7,11 +7,11 @@ from shared.kit.clock import SystemClock
 from shared.kit.streams import START, Position
 from shared.network.beats import Beat
 from shared.network.border import check_beat, check_page, check_state
-from shared.network.hub_streams import HubStreams
-from shared.network.link import SERVICES
-from shared.network.linking import load_identities
+from shared.network.hub.on_redis import RedisHub, connect_hub
+from shared.network.hub.streams import HubStreams
+from shared.network.link.link import SERVICES
+from shared.network.link.linking import load_identities
 from shared.network.names import box_stream, hub_stream, pub_stream
-from shared.network.redis_hub import RedisHub, connect_hub
 from shared.network.refusal import Refusal
 from shared.network.roster import Roster
 

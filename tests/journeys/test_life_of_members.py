@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.network.invitation import Invitation
+from shared.network.office.invitation import Invitation
 from tests.journeys.network_house import House, HouseNode, running_house
 
 

@@ -24,9 +24,9 @@ from shared.kit.node import Node, Service, build
 from shared.network import changes, held
 from shared.network.held import Held
 from shared.network.identity import Identity
-from shared.network.joining import identity_path
-from shared.network.link_store import LinkStore
+from shared.network.link.store import LinkStore
 from shared.network.names import ROSTER
+from shared.network.office.joining import identity_path
 from shared.network.roster import RootKey, Roots
 from shared.network.roster_document import document_of
 from shared.network.signing import sign_with_seed

@@ -18,9 +18,9 @@ from shared.kit.directory import known_institutions
 from shared.kit.node import Node
 from shared.kit.streams import START, Position
 from shared.kit.tables import cursor
-from shared.network import linking
-from shared.network.link import Link
-from shared.network.redis_hub import RedisHub, connect_hub
+from shared.network.hub.on_redis import RedisHub, connect_hub
+from shared.network.link import linking
+from shared.network.link.link import Link
 
 Turn = Callable[[Node[Any]], Awaitable[bool]]
 MOST_ROUNDS = 50

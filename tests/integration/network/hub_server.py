@@ -6,10 +6,10 @@ from hashlib import sha256
 from redis.asyncio import Redis
 
 from shared.embedded.redis import RedisServer
-from shared.network.access import Access, HubMember
-from shared.network.acl import acl_file
+from shared.network.hub.access import Access, HubMember
+from shared.network.hub.acl import acl_file
+from shared.network.hub.on_redis import RedisHub, connect_hub
 from shared.network.names import ROSTER
-from shared.network.redis_hub import RedisHub, connect_hub
 from shared.network.roster import Status
 from tests.unit.network.network_sample import AWO, KARGAH, VHS, identity
 

@@ -25,11 +25,11 @@ from shared.kit.work import Works
 from shared.network import changes
 from shared.network.entries import SignedEntry
 from shared.network.held import Held
-from shared.network.hub_streams import HubStreams
+from shared.network.hub.in_memory import MemoryHub
+from shared.network.hub.streams import HubStreams
 from shared.network.identity import Identity
-from shared.network.link import Link, Options
-from shared.network.link_store import LinkStore
-from shared.network.memory_hub import MemoryHub
+from shared.network.link.link import Link, Options
+from shared.network.link.store import LinkStore
 from shared.network.names import box_stream, pub_stream
 from shared.network.part import NETWORK
 from shared.network.roster import Roster

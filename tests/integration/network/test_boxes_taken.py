@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.kit.streams import START, Position
-from shared.network import changes, link_notes
+from shared.network import changes
+from shared.network.link import notes as link_notes
 from shared.network.names import hub_stream, pub_stream
 from shared.network.roster import Member
 from shared.network.taken import NoteRefused, note, read_note, taken_hash

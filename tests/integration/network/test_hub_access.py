@@ -22,18 +22,19 @@ from shared.kit import migrate
 from shared.kit.command import services
 from shared.kit.database import Database
 from shared.kit.streams import GENESIS, START, Position
-from shared.network import acl_check, changes
-from shared.network.access import OFFICE, Access, HubMember
-from shared.network.acl import acl_file
-from shared.network.acl_load import read_rules
+from shared.network import changes
 from shared.network.beats import Beat, beat_payload
 from shared.network.commands import network as network_app
-from shared.network.hub import HubFolder, make_hub, write_acl
-from shared.network.hub_commands import hub as hub_app
-from shared.network.hub_keeping import judge_thirteen
+from shared.network.hub import acl_check
+from shared.network.hub.access import OFFICE, Access, HubMember
+from shared.network.hub.acl import acl_file
+from shared.network.hub.acl_load import read_rules
+from shared.network.hub.commands import hub as hub_app
+from shared.network.hub.hub import HubFolder, make_hub, write_acl
+from shared.network.hub.keeping import judge_thirteen
+from shared.network.hub.on_redis import RedisHub, connect_hub
 from shared.network.names import ROSTER, box_stream, join_hash, pub_stream
-from shared.network.office_store import Invited, Issued, OfficeStore
-from shared.network.redis_hub import RedisHub, connect_hub
+from shared.network.office.store import Invited, Issued, OfficeStore
 from shared.network.roster import Status
 from shared.network.signing import sign_beat, sign_entry
 from tests.conftest import STARTED

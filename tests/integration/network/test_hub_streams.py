@@ -8,10 +8,10 @@ import pytest
 
 from shared.kit.streams import START, Position
 from shared.network.entries import SignedBeat, SignedEntry
-from shared.network.hub_streams import HubAway, HubRefuses, HubStreams
-from shared.network.memory_hub import MemoryHub
+from shared.network.hub.in_memory import MemoryHub
+from shared.network.hub.on_redis import RedisHub
+from shared.network.hub.streams import HubAway, HubRefuses, HubStreams
 from shared.network.names import ROSTER, box_stream, pub_stream
-from shared.network.redis_hub import RedisHub
 from tests.unit.network.network_sample import AWO, KARGAH, VHS
 
 PUB = pub_stream(AWO, "members")

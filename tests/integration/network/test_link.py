@@ -18,15 +18,15 @@ from shared.kit.witness import Head
 from shared.network import changes, tables
 from shared.network.beats import read_beat
 from shared.network.entries import SignedEntry
-from shared.network.hub_streams import HubStreams
-from shared.network.link import Options
-from shared.network.link_fence import NotLeading
-from shared.network.link_store import LinkStore
+from shared.network.hub.streams import HubStreams
+from shared.network.link.fence import NotLeading
+from shared.network.link.link import Options
+from shared.network.link.store import LinkStore
+from shared.network.link.witness import HubLog
 from shared.network.names import ROSTER, pub_stream
 from shared.network.refusal import Refusal
 from shared.network.roster_document import document_of
 from shared.network.signing import sign_entry
-from shared.network.witness import HubLog
 from tests.integration.network.link_world import (
     AWO,
     BOX,

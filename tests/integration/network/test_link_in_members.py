@@ -22,12 +22,12 @@ from shared.kit.http import application
 from shared.kit.node import Node, build, node_key
 from shared.kit.streams import Position
 from shared.kit.witness import HubWitness
-from shared.network import linking, running
 from shared.network.held import Held
-from shared.network.hub_streams import HubAway
-from shared.network.linking import load_identities
-from shared.network.redis_hub import RedisHub, connect_hub
-from shared.network.tls import make_certificates
+from shared.network.hub.on_redis import RedisHub, connect_hub
+from shared.network.hub.streams import HubAway
+from shared.network.hub.tls import make_certificates
+from shared.network.link import linking, running
+from shared.network.link.linking import load_identities
 from tests.integration.kit.sample import SteadyClock
 from tests.integration.network.hub_server import HubServer
 from tests.integration.network.link_world import AWO, BOX, PUB, VHS, NodeOfTest, World, memory_world, sealed_event

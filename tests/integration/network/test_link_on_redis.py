@@ -13,11 +13,11 @@ import pytest
 from shared.embedded.redis import RedisServer
 from shared.kit.lease import Lease
 from shared.kit.redis_streams import RedisStreams, connect
-from shared.network import running
-from shared.network.link import NodeIsFull
-from shared.network.link_store import LinkStore
-from shared.network.linking import wake_inside
-from shared.network.running import Running
+from shared.network.link import running
+from shared.network.link.link import NodeIsFull
+from shared.network.link.linking import wake_inside
+from shared.network.link.running import Running
+from shared.network.link.store import LinkStore
 from tests.integration.kit.sample import SteadyClock
 from tests.integration.network.hub_server import HubServer
 from tests.integration.network.link_world import AWO, BOX, PUB, VHS, NodeOfTest, World, sealed_event

@@ -12,9 +12,9 @@ from shared.kit.streams import GENESIS, Position
 from shared.network import changes
 from shared.network.entries import SignedEntry
 from shared.network.held import Held
-from shared.network.link_fence import NotLeading
-from shared.network.link_rows import Down, Sent, Up
-from shared.network.link_store import LinkStore
+from shared.network.link.fence import NotLeading
+from shared.network.link.rows import Down, Sent, Up
+from shared.network.link.store import LinkStore
 from shared.network.refusal import Refusal
 from tests.integration.kit.sample import SteadyClock
 from tests.integration.network.link_world import BOX, PUB, SERVICE, Always

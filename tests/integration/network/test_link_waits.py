@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.kit.streams import START, Position
-from shared.network import link_compare
 from shared.network.entries import SignedEntry
-from shared.network.hub_streams import HubStreams
-from shared.network.link_metrics import LinkCollector
+from shared.network.hub.streams import HubStreams
+from shared.network.link import compare as link_compare
+from shared.network.link.metrics import LinkCollector
 from tests.integration.network.link_world import AWO, PUB, VHS, NodeOfTest, World, memory_world, tampered
 from tests.unit.network.network_sample import event
 

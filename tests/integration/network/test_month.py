@@ -13,7 +13,8 @@ from deploy.month.hands import Here
 from deploy.month.hub import MonthHub
 from deploy.month.place import Place
 from deploy.month.story import Story, judged
-from shared.network import link_notes, running
+from shared.network.link import notes as link_notes
+from shared.network.link import running
 
 SLUGS = ("office-of-month", "awo", "kargah")
 MESSAGES = 120

@@ -11,13 +11,14 @@ import pytest
 
 from shared.kit.database import Database
 from shared.kit.streams import START, Position
-from shared.network import joining, tables
-from shared.network.invitation import CodeRefused, Invitation
+from shared.network import tables
 from shared.network.names import pub_stream
-from shared.network.office import INVITED_FOR, Office, OfficeRefused
-from shared.network.office_store import Invited
+from shared.network.office import joining
+from shared.network.office.invitation import CodeRefused, Invitation
+from shared.network.office.office import INVITED_FOR, Office, OfficeRefused
+from shared.network.office.retiring import Retirement
+from shared.network.office.store import Invited
 from shared.network.refusal import Refused
-from shared.network.retiring import Retirement
 from shared.network.roster import Roster, RosterKey, Status
 
 COURSES = pub_stream("awo", "courses")

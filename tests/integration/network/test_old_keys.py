@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from shared.kit.streams import Position
 from shared.network import changes, tables
-from shared.network.hub_streams import HubAway
-from shared.network.invitation import CodeRefused
-from shared.network.retiring import Retirement, old_keys
+from shared.network.hub.streams import HubAway
+from shared.network.office.invitation import CodeRefused
+from shared.network.office.retiring import Retirement, old_keys
 from shared.network.roster import Member
 from tests.integration.network.link_world import AWO, PUB, VHS, NodeOfTest, World, memory_world
 from tests.unit.network.network_sample import NOW, event, identity, roots

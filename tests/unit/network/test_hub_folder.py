@@ -12,13 +12,13 @@ from random import Random
 import pytest
 
 from shared.network import changes
-from shared.network.access import OFFICE, Access, HubMember, access_of
-from shared.network.acl import acl_file
-from shared.network.hub import HubFolder, address_of, authority, make_hub, write_acl
-from shared.network.hub_keeping import thirteen
-from shared.network.policy import may
+from shared.network.hub.access import OFFICE, Access, HubMember, access_of
+from shared.network.hub.acl import acl_file
+from shared.network.hub.hub import HubFolder, address_of, authority, make_hub, write_acl
+from shared.network.hub.keeping import thirteen
+from shared.network.hub.policy import may
+from shared.network.hub.tls import Certificates, make_certificates
 from shared.network.roster import Status
-from shared.network.tls import Certificates, make_certificates
 from tests.unit.network.network_sample import AWO, KARGAH, NOW, VHS, network
 
 HASH = sha256(b"password").digest()

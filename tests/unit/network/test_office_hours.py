@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from shared.network.office import Asking
-from shared.network.office_metrics import Hours
+from shared.network.office.metrics import Hours
+from shared.network.office.office import Asking
 
 BEGUN = datetime(2027, 1, 10, 8, tzinfo=UTC)
 

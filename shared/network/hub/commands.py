@@ -1,0 +1,148 @@
+"""`album hub`, and `album network acl`: the office makes its hub, says who may come in, and has its rules judged."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from shared.network.hub.acl_check import Judgement
+    from shared.network.hub.tls import Certificates
+
+T = TypeVar("T")
+hub = typer.Typer(no_args_is_help=True, help="The office's hub: its server's settings and who may do what there.")
+console = Console()
+
+Folder = Annotated[Path, typer.Option("--dir", envvar="ALBUM_HUB_DIR", help="Where the office keeps its hub.")]
+Address = Annotated[
+    str, typer.Option("--hub", envvar="ALBUM_HUB", help="rediss://host:port; else a hub on this machine.")
+]
+Authority = Annotated[
+    str, typer.Option("--ca", envvar="ALBUM_HUB_CA", help="Who signed its certificate: a file or PEM.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@hub.command("init")
+def init(
+    folder: Folder,
+    tls: Annotated[bool, typer.Option("--tls", help="Take connections over TLS only.")] = False,
+    host: Annotated[list[str] | None, typer.Option(help="A name or address of the hub, for its certificate.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Your own certificate (PEM) instead of a new one.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    ca: Annotated[Path | None, typer.Option(help="Who signed it (PEM).")] = None,
+    roots: Annotated[int, typer.Option(min=1, max=9, help="How many root keys to make.")] = 1,
+    bind: str = "0.0.0.0",  # noqa: S104 - a hub is there to be reached; nobody comes in without a user of its own
+    port: int | None = None,
+    at: Annotated[str | None, typer.Option(help="Where the server sees `server/`, e.g. in its container.")] = None,
+    memory: Annotated[str, typer.Option(help="How much the hub may hold before it refuses to take more.")] = "1gb",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave a hub that is there already as it is.")] = False,
+) -> None:
+    """Write a new hub: redis.conf, users.acl, certificates, and the root keys that sign the roster."""
+    from shared.network.hub.hub import HubFolder, make_hub  # noqa: PLC0415 - keeps `album` quick
+
+    made = HubFolder(folder)
+    if keep and made.acl.exists():
+        console.print(f"There is a hub in {folder} already; nothing was changed.")
+        return
+    certificates = _certificates(tls, host or ["localhost", "127.0.0.1"], certificate, key, ca)
+    try:
+        make_hub(
+            made, random=os.urandom, certificates=certificates, roots=roots, bind=bind, port=port, at=at, memory=memory
+        )
+    except FileExistsError as error:
+        raise typer.BadParameter(str(error)) from error
+    console.print(f"Written to {folder}. Start the hub with: redis-server {made.conf}")
+    console.print(f"Keep {made.office} safe, and a copy of it elsewhere: its root keys say who is who in the network.")
+
+
+def _certificates(
+    tls: bool, hosts: list[str], certificate: Path | None, key: Path | None, ca: Path | None
+) -> "Certificates | None":
+    from shared.network.hub.tls import Certificates, make_certificates  # noqa: PLC0415 - keeps `album` quick
+
+    if not all(hosts):
+        raise typer.BadParameter("--host is empty: under which name do the partners reach the hub?")
+    if certificate and key and ca and tls:
+        return Certificates(ca.read_bytes(), certificate.read_bytes(), key.read_bytes())
+    if certificate or key or ca:
+        raise typer.BadParameter("--tls, --certificate, --key and --ca go together")
+    return make_certificates(hosts, datetime.now(UTC)) if tls else None
+
+
+@hub.command("acl")
+def acl(folder: Folder, address: Address = "", ca: Authority = "", as_json: AsJson = False) -> None:
+    """Write the access rules anew from what the office knows, and have the hub read them."""
+    from shared.network.hub import keeping as hub_keeping  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.hub.hub import HubFolder  # noqa: PLC0415 - as above
+
+    kept = HubFolder(folder)
+    access = _or_exit(lambda: hub_keeping.known_access(kept))
+    changed = _or_exit(lambda: hub_keeping.load_rules(kept, address, ca, access))
+    users = 1 + len(access.members) + len(access.invited)
+    if as_json:
+        typer.echo(json.dumps({"users": users, "changed": changed}))
+    else:
+        console.print(f"{users} users{', as before' if not changed else ''}; the hub has read them.")
+
+
+@hub.command("check")
+def check(folder: Folder, address: Address = "", ca: Authority = "", as_json: AsJson = False) -> None:
+    """Ask the running hub whether its rules allow exactly what they should; exits with 1 where they do not."""
+    from shared.network.hub import keeping as hub_keeping  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.hub.hub import HubFolder  # noqa: PLC0415 - as above
+
+    kept = HubFolder(folder)
+    _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, hub_keeping.known_access(kept))), as_json)
+
+
+def acl_command(
+    judge: Annotated[bool, typer.Option("--check", help="Have a server judge them.")] = False,
+    folder: Annotated[Path | None, typer.Option("--dir", envvar="ALBUM_HUB_DIR", help="The office's hub.")] = None,
+    address: Address = "",
+    ca: Authority = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the hub's access rules, or have them judged: all users x keys x commands.
+
+    Without a hub here, a server of its own judges the rules of a network of thirteen.
+    """
+    from shared.network.hub import keeping as hub_keeping  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.hub.acl import acl_file  # noqa: PLC0415 - as above
+    from shared.network.hub.hub import HubFolder  # noqa: PLC0415 - as above
+
+    kept = None if folder is None else HubFolder(folder)
+    access = hub_keeping.thirteen() if kept is None else _or_exit(lambda: hub_keeping.known_access(kept))
+    if not judge:
+        typer.echo(acl_file(access), nl=False)
+    elif kept is None:
+        _tell(hub_keeping.judge_thirteen(), as_json)
+    else:
+        _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, access)), as_json)
+
+
+def _or_exit(do: Callable[[], T]) -> T:
+    """Say in one line what is missing: the folder, the hub, or its trust in us."""
+    from redis.exceptions import RedisError  # noqa: PLC0415 - keeps `album` quick
+
+    try:
+        return do()
+    except (RedisError, OSError) as error:
+        typer.echo(f"not done: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _tell(judgement: "Judgement", as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"checks": judgement.checks, "violations": judgement.violations}))
+    else:
+        for violation in judgement.violations:
+            console.print(violation)
+        console.print(f"{judgement.checks} checks, {judgement.wrong} violations")
+    if judgement.wrong:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""The link: mirrors own streams up to the hub, foreign ones and own boxes down."""

@@ -1,0 +1,1 @@
+"""The office: invites, admits, revokes, and what a member does to join."""
