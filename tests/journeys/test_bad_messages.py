@@ -62,8 +62,11 @@ async def test_bad_messages_are_parked_with_reasons_and_good_ones_have_their_eff
     assert [mail.recipient for mail in platform.mails()].count("nadia@bad.example") == 1
 
 
-async def test_what_is_parked_can_be_given_up_with_a_reason(story: Story, platform: Embedded) -> None:
-    """The operator lists, discards with a reason, and nothing is left."""
+def test_what_is_parked_can_be_given_up_with_a_reason(platform: Embedded) -> None:
+    """The operator lists, discards with a reason, and nothing is left.
+
+    Not all services need be ready: events may have seen by now that somebody else wrote into its stream.
+    """
     rows = json.loads(platform.album("parked", "show", "notifications", "--json"))
     for row in rows:
         platform.album("parked", "discard", "notifications", str(row["id"]), "--why", "sent by a broken script")
