@@ -40,7 +40,6 @@ MARKS = frozenset(
         "seat_waiting",
         "seat_withdrawn",
         "snapshot_loaded",
-        "stale_relay_fenced",
         "stream_inside_lost",
         "stream_refilled",
         "turn_repeated",

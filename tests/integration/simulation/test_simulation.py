@@ -20,7 +20,6 @@ RARE = {
     "own_stream_not_sent_forged",
     "own_stream_not_sent_institution_not_active",
     "seat_offered",
-    "stale_relay_fenced",
     "stream_inside_lost",
 }
 # Where a control was found to go wrong; a few worlds on, so that a change elsewhere need not move it at once.
