@@ -14,16 +14,13 @@ from shared.kit.database import Database
 from shared.kit.tables import lease
 
 TERM = timedelta(seconds=4)
-# Asked several times a second by every relay: to build it costs more than to run it.
-_HELD = (
-    sa.select(lease.c.name)
-    .where(
-        lease.c.name == sa.bindparam("name"),
-        lease.c.holder == sa.bindparam("holder"),
-        lease.c.token == sa.bindparam("token"),
-    )
-    .with_for_update()
+IS_HELD = sa.and_(
+    lease.c.name == sa.bindparam("name"),
+    lease.c.holder == sa.bindparam("holder"),
+    lease.c.token == sa.bindparam("token"),
 )
+"""The lease's row as its holder knows it; the values are those of `Held`."""
+_HELD = sa.select(lease.c.name).where(IS_HELD).with_for_update()
 
 # A claim that nobody ever had: tokens begin with 1.
 _NEVER = (0, datetime(2000, 1, 1, tzinfo=UTC))
@@ -105,7 +102,7 @@ class Lease:
 
     async def confirm(self, connection: AsyncConnection) -> bool:
         """Tell, inside a transaction, whether the lease is still held; it cannot be taken until that one ends."""
-        found = await connection.execute(_HELD, {"name": self.name, "holder": self.holder, "token": self.token})
+        found = await connection.execute(_HELD, self.held._asdict())
         return self.token > 0 and found.first() is not None
 
     async def release(self) -> None:

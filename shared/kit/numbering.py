@@ -8,21 +8,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.database import upsert
-from shared.kit.lease import Held
+from shared.kit.lease import IS_HELD, Held
 from shared.kit.paging import within_a_page
 from shared.kit.streams import GENESIS, Entry, Position, chain
-from shared.kit.tables import lease, outbox, stream_head
+from shared.kit.tables import outbox, stream_head
 
 PAGE = 500
 Numbered = dict[str, list[tuple[str, Entry]]]
 _NOBODYS = Held("", "", 0)
 """Where nobody else can write, no lease is asked for: no lease has the token 0."""
 
-_HELD = sa.exists().where(
-    lease.c.name == sa.bindparam("name"),
-    lease.c.holder == sa.bindparam("holder"),
-    lease.c.token == sa.bindparam("token"),
-)
+_HELD = sa.exists().where(IS_HELD)
 # What waits, each with the head of its stream. Relays ask this in every turn: to build it costs more than to run it.
 _ROWS = (
     sa.select(
