@@ -9,6 +9,7 @@ import structlog
 
 from shared.kit.applying import is_transient
 from shared.kit.changes import Change, Feed
+from shared.kit.ending import is_ending, pause
 from shared.kit.errors import Problem
 from shared.kit.feed_cursor import Places
 from shared.kit.paging import PageSize
@@ -104,7 +105,7 @@ class Live:
 
     async def _look(self) -> None:
         silent = False
-        while True:
+        while not is_ending():
             try:
                 ends = await self.feed.heads()
                 silent = False
@@ -117,7 +118,7 @@ class Live:
                 elif not silent:
                     log.warning("live_waits", reason=str(error))
                 silent = True
-            await asyncio.sleep(LOOK_EVERY if not silent else 4 * LOOK_EVERY)
+            await pause(LOOK_EVERY if not silent else 4 * LOOK_EVERY)
 
     @staticmethod
     async def _wait(event: asyncio.Event, seconds: float) -> None:

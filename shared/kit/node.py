@@ -29,6 +29,7 @@ from shared.kit import directory, idempotency, in_stream_bounds, in_streams, inb
 from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, SystemClock, full_jitter, monotonic
 from shared.kit.database import Database
+from shared.kit.ending import is_ending, pause
 from shared.kit.epochs import Epochs, recovery
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
@@ -151,13 +152,13 @@ class Node(Generic[S]):
 
     async def _again(self, name: str, every: float, do: Callable[[], Awaitable[None]]) -> None:
         failures = 0
-        while True:
+        while not is_ending():
             try:
                 await do()
                 if failures:
                     log.info("turn_recovered", turn=name, failures=failures)
                 failures = 0
-                await asyncio.sleep(every)
+                await pause(every)
             except Exception as error:
                 failures += 1
                 if is_transient(error):
@@ -166,7 +167,7 @@ class Node(Generic[S]):
                         log.warning("turn_failed", turn=name, failures=failures, reason=str(error))
                 else:
                     log.exception("turn_fault", turn=name)
-                await asyncio.sleep(0.05 + full_jitter(SystemRandom(), failures, cap=2.0))
+                await pause(0.05 + full_jitter(SystemRandom(), failures, cap=2.0))
 
     async def _relay_turn(self) -> None:
         """Hold the lease, check the streams, then publish whatever is told until the next turn."""
@@ -202,10 +203,10 @@ class Node(Generic[S]):
 
     async def _start_reading(self) -> None:
         await self.subscriptions.start()
-        while True:
+        while not is_ending():
             await self.subscriptions.sync()
             self.reached_redis_at = monotonic()
-            await asyncio.sleep(TURN / 4)
+            await pause(TURN / 4)
 
     async def _close(self) -> None:
         await self.subscriptions.stop()

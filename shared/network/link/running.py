@@ -9,6 +9,7 @@ import structlog
 
 from shared.kit.applying import is_transient
 from shared.kit.clock import full_jitter
+from shared.kit.ending import is_ending
 from shared.kit.streams import Position
 from shared.network.link.fence import NotLeading
 from shared.network.link.link import Link
@@ -64,7 +65,7 @@ class Running:
                 await self._give_back()
 
     async def _lead(self) -> None:
-        while not _is_ending():
+        while not is_ending():
             try:
                 holds = await self.lease.hold()
                 if holds and not self.leading.is_set():
@@ -82,7 +83,7 @@ class Running:
             await self._pause(HOLD_EVERY)
 
     async def _again(self, name: str, do: Callable[[], Awaitable[None]], every: float) -> None:
-        while not _is_ending():
+        while not is_ending():
             await self.leading.wait()
             try:
                 await do()
@@ -97,7 +98,7 @@ class Running:
                 await self._pause(every)
 
     async def _pause(self, seconds: float) -> None:
-        if not _is_ending():
+        if not is_ending():
             await self.link.clock.sleep(seconds)
 
     def _failed(self, name: str, error: Exception) -> int:
@@ -134,9 +135,3 @@ class Running:
             await self.lease.release()
         except Exception as error:
             log.warning("lease_not_released", reason=type(error).__name__)
-
-
-def _is_ending() -> bool:
-    """Tell whether this task was cancelled: libraries below swallow that now and then, and it would go on for ever."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
