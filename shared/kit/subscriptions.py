@@ -187,6 +187,7 @@ class Subscriptions:
 
     async def _look_after(self) -> None:
         names = list(self.readers)
+        stood = {name: self.readers[name].position for name in names}
         heads = dict(zip(names, await self._streams.heads(names), strict=True))
         async with self._database.reading() as connection:
             rows = await connection.execute(_CURSORS)
@@ -201,7 +202,7 @@ class Subscriptions:
             self._measure(name, reader.position or START, head)
             if name in to_retry:
                 self._help(name, reader.retry_parked)
-            elif stored.get(name) != reader.position or self.lags[name].seconds > STUCK:
+            elif _was_moved(stood[name], stored.get(name), reader.position) or self.lags[name].seconds > STUCK:
                 self._help(name, reader.catch_up)
 
     def _measure(self, name: str, at: Position, head: Position) -> None:
@@ -222,6 +223,11 @@ class Subscriptions:
             _report("stream_behind", name, error)
         finally:
             self._helping.pop(name, None)
+
+
+def _was_moved(stood: Position | None, stored: Position | None, stands: Position | None) -> bool:
+    """Tell whether somebody else moved the cursor; a reader that moves meanwhile has only overtaken the question."""
+    return stood == stands != stored
 
 
 def _report(event: str, stream: str, error: Exception) -> None:
