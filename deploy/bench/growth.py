@@ -62,7 +62,7 @@ async def _changed(ground: Ground, worker: Worker, load: Load) -> list[float]:
     await path.know(receiver.node, slugs)
     found = []
     async with receiver.reading():
-        await receiver.settled()
+        await receiver.stands_at(path.position(runs))
         for round_ in range(load.rounds):
             await worker.prepare("relay", count=load.changed, version=round_ + 2, **arguments)
             began = monotonic()

@@ -132,6 +132,13 @@ class Receiver:
         while not wanted <= self.node.subscriptions.readers.keys():  # noqa: ASYNC110 - it has no event for that
             await asyncio.sleep(0.02)
 
+    async def stands_at(self, position: Position) -> None:
+        """Wait until the first stream is read up to a position; what was read on the way does not count for `until`."""
+        await self.settled()
+        while self._readers[0].position != position:  # noqa: ASYNC110 - it has no event for that
+            await asyncio.sleep(0.02)
+        self.left = 0
+
     async def until(self, messages: int) -> float:
         """Wait until so many messages are committed; give the moment."""
         self.left += messages
