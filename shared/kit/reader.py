@@ -173,6 +173,8 @@ class StreamReader:
                 return
             await self._move_cursor(work.connection, snapshot.head)
         self.position = snapshot.head
+        # The attempts that are counted are of this process, which has come to the end of them alive.
+        self._alone = False
         log.info("snapshot_loaded", stream=self.stream, keys=len(snapshot.keys), head=str(snapshot.head))
 
     async def _apply_pages(self, snapshot: Snapshot) -> bool:

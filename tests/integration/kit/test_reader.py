@@ -95,6 +95,24 @@ async def test_a_late_joiner_loads_the_newest_of_each_thing_and_then_follows(sam
     assert (await sample.heard())[-1] == ("i0-x", 90)
 
 
+async def test_what_follows_a_snapshot_is_taken_in_one_piece(sample: Sample) -> None:
+    """Nothing ended the newcomer: only where something did, messages are taken one by one, each in its transaction."""
+    await _entries(sample, *(institution(f"i{n}-x") for n in range(5)), stream=PUB)
+    stream, commits = sample.reader(PUB), 0
+    await stream.catch_up()
+    entries = await _entries(sample, *(institution(f"i{n}-x", 2) for n in range(5)), stream=PUB)
+
+    def count(*_: Any) -> None:
+        nonlocal commits
+        commits += 1
+
+    sa.event.listen(sample.database._writing.sync_engine, "commit", count)
+    await stream.take(entries[-5:])
+    sa.event.remove(sample.database._writing.sync_engine, "commit", count)
+    assert len(await sample.heard()) == 10
+    assert commits <= 2, "the attempt, and the effect"
+
+
 async def test_a_withheld_key_is_seen_by_the_heartbeat(sample: Sample) -> None:
     """A state that lacks what its writer's heartbeat counts is not taken for the whole."""
     await sample.tell(institution("awo", 1), institution("amfn", 2))
