@@ -91,7 +91,8 @@ class Watched(StreamReader):
     async def _apply(self, entries: list[Entry]) -> None:
         await super()._apply(entries)
         if self.taken is not None and self.position is not None:
-            self.taken(entries, monotonic())
+            # With care, only the first of them is applied.
+            self.taken([entry for entry in entries if entry.position <= self.position], monotonic())
 
 
 class Receiver:
@@ -105,7 +106,6 @@ class Receiver:
         self.done = asyncio.Event()
         self.ended = 0.0
         self.made = 0.0
-        self._readers: list[Watched] = []
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
@@ -135,7 +135,8 @@ class Receiver:
     async def stands_at(self, position: Position) -> None:
         """Wait until the first stream is read up to a position; what was read on the way does not count for `until`."""
         await self.settled()
-        while self._readers[0].position != position:  # noqa: ASYNC110 - it has no event for that
+        reader = self.node.subscriptions.readers[stream_of(self.slugs[0])]
+        while reader.position != position:  # noqa: ASYNC110 - it has no event for that
             await asyncio.sleep(0.02)
         self.left = 0
 
@@ -153,7 +154,6 @@ class Receiver:
         reader.taken = self._note
         if reader.stream == stream_of(self.slugs[0]):
             self.made = monotonic()
-        self._readers.append(reader)
         return reader
 
     def _note(self, entries: list[Entry], at: float) -> None:
