@@ -1,8 +1,8 @@
 """The reader: every message of a stream has its effect once, because the cursor moves in the effect's transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -20,6 +20,7 @@ from shared.kit.gaps import before, contiguous
 from shared.kit.hears import Hears
 from shared.kit.paging import PageSize
 from shared.kit.parking import Refusal
+from shared.kit.retrying import HandlerHangs, in_time, retry_parked
 from shared.kit.snapshot import Snapshot, snapshot_of
 from shared.kit.streams import START, Entry, Position, Streams
 from shared.kit.work import Work, Works
@@ -29,15 +30,10 @@ log = structlog.get_logger()
 PAGE = 1000
 LOG_PAGE = 500
 MOST_ATTEMPTS = 3
-LONGEST_BATCH = 30.0
 SETTLE = 2.0
 REFILLED_WITHIN = timedelta(minutes=10)
 
 Backfill = Callable[[str, Position, int], Awaitable[list[Entry]]]
-
-
-class HandlerHangs(Transient):
-    """A handler did not come to an end in time; that has used up an attempt."""
 
 
 class StreamReader:
@@ -72,6 +68,7 @@ class StreamReader:
         self._careful = START
         self._counted: Position | None = None
         self._alone = True
+        self._loaded: Position | None = None
 
     async def take(self, entries: list[Entry]) -> None:
         """Apply entries that came in; returns only when they are committed, however long that takes."""
@@ -106,20 +103,7 @@ class StreamReader:
     async def retry_parked(self) -> None:
         """Try again what an operator asked for, in order, thing by thing."""
         async with self._lock:
-            async with self._works.database.transaction() as connection:
-                wanted = await parking.take_wish(connection, self.stream)
-            for at, key in enumerate(wanted):
-                try:
-                    async with self._works() as work:
-                        await parking.lock(work.connection, self.stream)
-                        async with _in_time():
-                            await self._retry(await parking.waiting_of(work.connection, self.stream, key), work)
-                except HandlerHangs:
-                    log.warning("retry_hangs", stream=self.stream)
-                except Exception:
-                    async with self._works.database.transaction() as connection:
-                        await parking.give_back_wish(connection, self.stream, wanted[at:])
-                    raise
+            await retry_parked(self.stream, self._works, self._applier)
 
     async def leave(self, connection: AsyncConnection) -> None:
         """Take back the attempt that was counted in advance: whoever comes next need not be careful."""
@@ -140,7 +124,7 @@ class StreamReader:
             else:
                 async with self._works.database.transaction() as connection:
                     await cursors.make(connection, self.stream)
-        self.position = stored
+        self.position = self._loaded = stored
 
     async def _stored(self) -> Position | None:
         async with self._works.database.reading() as connection:
@@ -256,17 +240,17 @@ class StreamReader:
         """Apply entries that follow the cursor, one by one where a batch has failed before."""
         careful = self._at < self._careful
         batch = entries[:1] if careful else entries
-        if not await self._count_attempt(batch[-1].position):
-            self.position = None
-            return
-        given_up = careful and self._attempts > MOST_ATTEMPTS
+        # Whoever dies takes along what was under way: what may end the process is tried while no other suspect is.
+        async with self._works.suspects if careful and self._at == self._loaded else nullcontext():
+            if not await self._count_attempt(batch[-1].position):
+                self.position = None
+                return
+            given_up = careful and self._attempts > MOST_ATTEMPTS
+            done = given_up or await self._try(batch)
         if given_up:
             # Other copies of the service count their attempts, too: one that is alive comes to an end now.
             await self._clock.sleep(SETTLE)
-        try:
-            done = await self._attempt(batch, given_up=given_up, guarded=False)
-        except Unguarded:
-            done = await self._attempt(batch, given_up=given_up, guarded=True)
+            done = await self._attempt(batch, given_up=True, guarded=False)
         if not done:
             self.position = None
             return
@@ -274,6 +258,12 @@ class StreamReader:
         self._attempts = 1
         # What `_move` has written counts for the next attempt, too, unless each is to be made with care.
         self._counted = None if self._at < self._careful else self.position
+
+    async def _try(self, batch: list[Entry]) -> bool:
+        try:
+            return await self._attempt(batch, given_up=False, guarded=False)
+        except Unguarded:
+            return await self._attempt(batch, given_up=False, guarded=True)
 
     async def _attempt(self, batch: list[Entry], *, given_up: bool, guarded: bool) -> bool:
         """Do what a batch asks and stand behind it; False where the cursor is not where it was."""
@@ -289,7 +279,7 @@ class StreamReader:
 
     async def _apply_in_time(self, batch: list[Entry], work: Work[Any], *, parked: bool, guarded: bool) -> None:
         try:
-            async with _in_time():
+            async with in_time():
                 await self._applier.apply(batch, work, parked=parked, guarded=guarded)
         except HandlerHangs:
             self.position = None  # it has used up an attempt: read how many there were
@@ -325,6 +315,7 @@ class StreamReader:
 
     async def _park_unfinished(self, entry: Entry, work: Work[Any]) -> None:
         key = self._applier.key_of(entry)
+        log.error("message_never_ends", stream=self.stream, position=str(entry.position))
         reason = f"{MOST_ATTEMPTS} attempts did not come to an end: the handler hangs or ends the process"
         await parking.park(
             work.connection,
@@ -335,28 +326,3 @@ class StreamReader:
             refusal=Refusal("never_ends", reason),
             now=work.now,
         )
-
-    async def _retry(self, waiting: list[tuple[int, Entry]], work: Work[Any]) -> None:
-        for at, (id_, entry) in enumerate(waiting):
-            refusal = await self._applier.apply_one(entry, work)
-            if refusal is not None:
-                await parking.change(
-                    work.connection, [id_], state="parked", code=refusal.code, reason=refusal.reason[:1000]
-                )
-                behind = [other for other, _ in waiting[at + 1 :]]
-                await parking.change(work.connection, behind, state="behind")
-                return
-            await parking.change(work.connection, [id_], state="used", ended_at=work.now, ended_by="reader")
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    """Bound what the handlers may take; waiting for a connection or a lock is not their doing and does not count."""
-    deadline = asyncio.timeout(LONGEST_BATCH)
-    try:
-        async with deadline:
-            yield
-    except TimeoutError as error:
-        if deadline.expired():
-            raise HandlerHangs(f"a handler took longer than {LONGEST_BATCH:.0f} seconds") from error
-        raise

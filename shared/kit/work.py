@@ -117,6 +117,8 @@ class Works(Generic[S]):
         self.told = asyncio.Event()
         # Whoever sends messages by both ways in rests from both.
         self.rest = Rest()
+        # Held while a message is tried at which a process may have ended.
+        self.suspects = asyncio.Lock()
         self._store = store
 
     @asynccontextmanager

@@ -1,6 +1,8 @@
 """Readers among others: snapshots that race, retries that end the process, operators at the same moment."""
 
 import asyncio
+import contextlib
+from copy import copy as shallow
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from shared.contract import members
-from shared.kit import outbox, parking, reader, tables
+from shared.kit import outbox, parking, reader, retrying, tables
 from shared.kit.applying import is_transient
 from shared.kit.clock import SystemClock
 from shared.kit.errors import Transient
+from shared.kit.hears import Hears
 from shared.kit.memory_streams import MemoryStreams
 from shared.kit.reader import Backfill
 from shared.kit.streams import START, Entry, Position
@@ -272,7 +275,7 @@ async def test_a_retry_that_something_disturbs_is_made_again(sample: Sample) -> 
 
 async def test_a_retry_that_hangs_blocks_nobody(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up after a while and waits for the operator again."""
-    monkeypatch.setattr(reader, "LONGEST_BATCH", 0.2)
+    monkeypatch.setattr(retrying, "LONGEST_BATCH", 0.2)
     await _parked(sample)
     await _ask(sample)
 
@@ -340,6 +343,8 @@ async def test_many_copies_at_one_careful_place_park_nobody_innocent(sample: Sam
     copies = [sample.reader(OWN) for _ in range(6)]
     for copy in copies:
         copy._clock = SystemClock()  # the steady clock gives the others no time at all
+        copy._works = shallow(sample.works)  # each is a process of its own
+        copy._works.suspects = asyncio.Lock()
     counted: list[bool] = []
     all_counted = asyncio.Event()
     for copy in copies:
@@ -359,9 +364,60 @@ async def test_many_copies_at_one_careful_place_park_nobody_innocent(sample: Sam
     assert len(await sample.heard()) == 8
 
 
+async def test_a_message_that_ends_the_process_takes_no_message_of_another_stream_along(on_postgres: Sample) -> None:
+    """Both are under way at every death; only the one that ends the process is parked."""
+    sample = on_postgres
+    bad, good = await _two_streams(sample)
+    for _ in range(6):
+        handling = asyncio.Event()
+
+        async def handle(message: Any, work: Work[SampleStore], handling: asyncio.Event = handling) -> None:
+            if message.key == "key_00000001":
+                # It ends the process once the other one is under way, or is made to wait for its turn.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(handling.wait(), 0.2)
+                raise _Killed
+            handling.set()
+            await asyncio.sleep(0.3)
+            await work.store.keep(message)
+
+        sample.works.suspects = asyncio.Lock()
+        if await _life(sample, keeps_all(handle), bad, good):
+            break
+    assert await sample.parked() == [("key_00000001", "never_ends", "parked")]
+    assert [key for key, _ in await sample.heard()] == ["awo"]
+
+
+class _Killed(BaseException):
+    pass
+
+
+async def _two_streams(sample: Sample) -> tuple[list[Entry], list[Entry]]:
+    await _publish(sample, api_key(1), institution("awo", 1))
+    async with sample.database.transaction() as connection:
+        for stream in (OWN, PUB):
+            row = {"stream": stream, "epoch": 0, "seq": 0, "attempts": 1, "careful_epoch": 1, "careful_seq": 9}
+            await connection.execute(sa.insert(tables.cursor).values(row))
+    return await sample.streams.read(OWN, START, 9), await sample.streams.read(PUB, START, 9)
+
+
+async def _life(sample: Sample, hears: Hears, bad: list[Entry], good: list[Entry]) -> bool:
+    """Let a process live; False where it ended before it was done."""
+    tasks = [asyncio.create_task(sample.reader(OWN, hears).take(bad))]
+    tasks.append(asyncio.create_task(sample.reader(PUB, hears).take(good)))
+    try:
+        await asyncio.gather(*tasks)
+    except _Killed:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return False
+    return True
+
+
 async def test_a_wait_for_the_database_uses_up_no_attempt(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the handler's own time counts: a long lock of somebody else parks no message."""
-    monkeypatch.setattr(reader, "LONGEST_BATCH", 0.2)
+    monkeypatch.setattr(retrying, "LONGEST_BATCH", 0.2)
     await _publish(sample, api_key(1))
     stream = sample.reader(OWN)
     await stream.catch_up()
