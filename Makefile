@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test simulate check format contract release fuzz chaos flood month soak compose-demo clean
+.PHONY: help setup demo test simulate check format contract release fuzz chaos flood bad-messages month soak compose-demo clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ chaos: $(READY) ## Hurt three nodes and a hub, heal, demand equality (ROUNDS=12,
 
 flood: $(READY) ## Let one institution flood the node beside twelve others (COUNT=10000, SECONDS=300), JSON to var/flood.json
 	@$(BIN)/python -m deploy.load.flood $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS))
+
+bad-messages: $(READY) ## Measure how long the next message waits behind each kind of bad one (ROUNDS=10), JSON to var/bad_messages.json
+	@$(BIN)/python -m deploy.load.bad_messages --rounds $(or $(ROUNDS),10)
 
 month: $(READY) ## Cut thirteen nodes off for a month of virtual time, heal, demand equality (NODES=13, MESSAGES=834)
 	@$(BIN)/python -m deploy.month --json $(if $(NODES),--nodes $(NODES)) $(if $(MESSAGES),--messages $(MESSAGES))
