@@ -23,6 +23,7 @@ from shared.kit.settings import secrets_from_files
 log = structlog.get_logger()
 T = TypeVar("T")
 LINGER = 0.3
+TURNS = 10
 
 
 def run(service: Service) -> None:
@@ -93,6 +94,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking requests, end those that are under way, then the service."""
         stop_listeners(self._app)
-        # Whoever connected before the signal may not be accepted yet: closing the door now would cut them off.
-        await asyncio.sleep(LINGER)
+        # Whoever connected before the signal may not be accepted yet: closing the door now cuts them off. In turns,
+        # because a starved process would find its time over before it has looked at its door.
+        for _ in range(TURNS):
+            await asyncio.sleep(LINGER / TURNS)
         await super().shutdown(sockets)
