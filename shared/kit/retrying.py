@@ -36,7 +36,7 @@ async def in_time() -> AsyncIterator[None]:
 
 
 async def retry_parked(stream: str, works: Works[Any], applier: Applier) -> None:
-    """Try again what is wanted of a stream, in order, thing by thing; what fails by a fault stays wanted."""
+    """Try again what is wanted of a stream, in order, thing by thing; what was kept from its end stays wanted."""
     async with works.database.transaction() as connection:
         wanted = await parking.take_wish(connection, stream)
     for at, key in enumerate(wanted):
@@ -47,7 +47,8 @@ async def retry_parked(stream: str, works: Works[Any], applier: Applier) -> None
                     await _retry(applier, await parking.waiting_of(work.connection, stream, key), work)
         except HandlerHangs:
             log.warning("retry_hangs", stream=stream)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            # Nothing answers, or this copy is told to stop: the wish is left to whoever comes next.
             async with works.database.transaction() as connection:
                 await parking.give_back_wish(connection, stream, wanted[at:])
             raise

@@ -273,6 +273,24 @@ async def test_a_retry_that_something_disturbs_is_made_again(sample: Sample) -> 
     assert [version for _, version in await sample.heard()] == [1, 2, 3]
 
 
+async def test_a_retry_that_a_stop_breaks_off_is_left_to_the_next_process(sample: Sample) -> None:
+    """Releases change while one is under way: what the old copy has begun is done by the new one."""
+    await _parked(sample)
+    await _ask(sample)
+    begun = asyncio.Event()
+
+    async def waits(message: members.KeyIssued, work: Work[SampleStore]) -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    retrying_ = asyncio.create_task(sample.reader(OWN, keeps_all(waits)).retry_parked())
+    await begun.wait()
+    retrying_.cancel()
+    await asyncio.gather(retrying_, return_exceptions=True)
+    await sample.reader(OWN).retry_parked()
+    assert [version for _, version in await sample.heard()] == [1, 2, 3]
+
+
 async def test_a_retry_that_hangs_blocks_nobody(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up after a while and waits for the operator again."""
     monkeypatch.setattr(retrying, "LONGEST_BATCH", 0.2)
