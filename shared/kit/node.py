@@ -206,7 +206,7 @@ class Node(Generic[S]):
         while not is_ending():
             await self.subscriptions.sync()
             self.reached_redis_at = monotonic()
-            await pause(TURN / 4)
+            await pause(TURN / 2)
 
     async def _close(self) -> None:
         await self.subscriptions.stop()
