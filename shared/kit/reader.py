@@ -315,7 +315,7 @@ class StreamReader:
 
     async def _park_unfinished(self, entry: Entry, work: Work[Any]) -> None:
         key = self._applier.key_of(entry)
-        log.error("message_never_ends", stream=self.stream, position=str(entry.position))
+        log.warning("message_never_ends", stream=self.stream, position=str(entry.position))
         reason = f"{MOST_ATTEMPTS} attempts did not come to an end: the handler hangs or ends the process"
         await parking.park(
             work.connection,
