@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 from redis.asyncio import Redis
 
+from shared.kit.ending import is_ending, pause
 from shared.kit.lease import Lease
 from shared.kit.node import Node, log_of_the_owner
 from shared.kit.redis_streams import RedisStreams, connect
@@ -60,7 +61,7 @@ async def turn(node: Node[Any]) -> None:
     if not has_hub(node):
         return
     settings: Any = node.settings
-    while True:
+    while not is_ending():
         try:
             identities = load_identities(settings.identities)
             node.kept["has_keys"] = bool(identities)
@@ -68,7 +69,7 @@ async def turn(node: Node[Any]) -> None:
                 await _run_until_keys_change(node, identities)
         except (OSError, ValueError) as error:
             log.error("keys_not_read", reason=str(error), exc_info=None)  # noqa: TRY400 - its words say all
-        await asyncio.sleep(LOOK_EVERY)
+        await pause(LOOK_EVERY)
 
 
 async def _run_until_keys_change(node: Node[Any], identities: Identities) -> None:

@@ -115,7 +115,7 @@ class Running:
             pass
         behind = {up.stream: up.position for up in link.ups.values() if up.name.writer == slug and not up.stopped}
         if self.wake is None or not behind:
-            await link.clock.sleep(LOOK_EVERY / 4)
+            await self._pause(LOOK_EVERY / 4)
         else:
             await self.wake(behind, LOOK_EVERY)
 
@@ -128,7 +128,7 @@ class Running:
 
     async def _trim(self) -> None:
         await self.link.trim()
-        await self.link.clock.sleep(TRIM_EVERY)
+        await self._pause(TRIM_EVERY)
 
     async def _give_back(self) -> None:
         try:

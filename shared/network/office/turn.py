@@ -1,6 +1,5 @@
 """The office as a part of members: it names new keys, signs the roster each day, mends a hub that was wiped."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import structlog
 from shared.kit.applying import is_transient
 from shared.kit.clock import Clock
 from shared.kit.database import Database
+from shared.kit.ending import is_ending, pause
 from shared.kit.node import Node
 from shared.network.hub.hub import HubFolder, open_hub
 from shared.network.hub.streams import HubAway
@@ -52,17 +52,17 @@ async def turn(node: Node[Any]) -> None:
     hours = Hours(node.works.clock, node.works.clock.now())
     node.registry.register(hours)
     node.stops["office"] = hours.stopped
-    while True:
+    while not is_ending():
         try:
             async with open_office(node.database, settings, node.works.clock) as office:
-                while True:
+                while not is_ending():
                     await office.keep_fresh()
                     hours.kept(await office.asking())
-                    await asyncio.sleep(EVERY)
+                    await pause(EVERY)
         except Exception as error:
             failures = hours.failed(_words(error))
             _say(error, failures)
-            await asyncio.sleep(min(EVERY * failures, LONGEST_PAUSE))
+            await pause(min(EVERY * failures, LONGEST_PAUSE))
 
 
 def _words(error: Exception) -> str:
