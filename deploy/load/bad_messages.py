@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 
 from deploy.load.bad_ground import Ground, standing
-from deploy.load.bad_wares import KINDS, UNENDING, Kind, good, stream_of
+from deploy.load.bad_wares import KINDS, Kind, good, stream_of
 from deploy.load.supervisor import Supervised
 from shared.kit import tables
 from shared.kit.database import Database
@@ -225,13 +225,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bad_messages", description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--slow-rounds", type=int, default=1, help="of kinds that take a minute and a half each")
+    parser.add_argument("--slow-rounds", type=int, default=1, help="of kinds that take two minutes each")
     every = ",".join(kind.name for kind in KINDS)
-    parser.add_argument("--kinds", default=every, help=f"some of {every}, or {UNENDING.name}; with commas")
+    parser.add_argument("--kinds", default=every, help=f"some of {every}; with commas")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--var", type=Path, default=Path("var"))
     said = parser.parse_args()
-    wanted = [kind for kind in (*KINDS, UNENDING) if kind.name in said.kinds.split(",")]
+    wanted = [kind for kind in KINDS if kind.name in said.kinds.split(",")]
     plan = {kind: said.slow_rounds if kind.slow else said.rounds for kind in wanted}
     databases = ["sqlite", "postgresql"] if said.database == "both" else [said.database]
     say = _silent if said.json else _say

@@ -55,7 +55,6 @@ KINDS = (
     Kind("handler_asks_for_too_much", "MemoryError", _handled("asks for too much")),
     Kind("handler_eats_memory", "never_ends", _handled("eats memory")),
     Kind("handler_ends_the_process", "never_ends", _handled("ends the process")),
-    Kind("handler_hangs", "never_ends", _handled("hangs"), slow=True),
+    Kind("handler_hangs", "never_ends", _handled("hangs")),
+    Kind("handler_spins", "never_ends", _handled("spins"), slow=True),
 )
-UNENDING = Kind("handler_spins", "never_ends", _handled("spins"), slow=True)
-"""A handler that gives the process back to nobody: measured when it is asked for, because nothing here ends it."""

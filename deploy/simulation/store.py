@@ -122,6 +122,7 @@ class MemoryConnection:
         self._connection = connection
         self._life = life
         self.dialect = connection.dialect
+        self.info = connection.info
 
     async def execute(self, statement: Any, parameters: Any = None) -> sa.CursorResult[Any]:
         """Execute a statement."""

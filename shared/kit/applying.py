@@ -27,6 +27,7 @@ from shared.kit import parking
 from shared.kit.errors import Transient, words_of
 from shared.kit.fairness import Breath
 from shared.kit.hears import Heard, Hears, Route
+from shared.kit.in_time import in_time
 from shared.kit.parking import Refusal
 from shared.kit.streams import Entry
 from shared.kit.work import Work
@@ -233,7 +234,7 @@ class Applier:
         """Call the handler in a savepoint; give the reason if it fails for good, raise if it may work in a moment."""
         mark = work.mark()
         try:
-            async with work.connection.begin_nested() if self._guarded else nullcontext():
+            async with work.connection.begin_nested() if self._guarded else nullcontext(), in_time(work.connection):
                 await route.give(group, work)
         except Exception as error:
             work.take_back(mark)

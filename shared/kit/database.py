@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.kit.fairness import Gate
+from shared.kit.in_time import count_statements
 from shared.kit.sqlite import connect as sqlite_driver
 
 
@@ -65,6 +66,7 @@ class Database:
         self._writers = Gate(1, 1) if self.is_sqlite else Gate(places=10, share=3)
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._writing = _sqlite_engine(url, driver=sqlite_driver) if self.is_sqlite else self.engine
+        count_statements(self._writing.sync_engine)
         self._committing = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager

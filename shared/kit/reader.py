@@ -18,9 +18,10 @@ from shared.kit.clock import Clock, full_jitter
 from shared.kit.errors import Transient
 from shared.kit.gaps import before, contiguous
 from shared.kit.hears import Hears
+from shared.kit.in_time import HandlerHangs
 from shared.kit.paging import PageSize
 from shared.kit.parking import Refusal
-from shared.kit.retrying import HandlerHangs, in_time, retry_parked
+from shared.kit.retrying import retry_parked
 from shared.kit.snapshot import Snapshot, snapshot_of
 from shared.kit.streams import START, Entry, Position, Streams
 from shared.kit.work import Work, Works
@@ -30,7 +31,7 @@ log = structlog.get_logger()
 PAGE = 1000
 LOG_PAGE = 500
 MOST_ATTEMPTS = 3
-SETTLE = 2.0
+SETTLE = 0.5
 REFILLED_WITHIN = timedelta(minutes=10)
 
 Backfill = Callable[[str, Position, int], Awaitable[list[Entry]]]
@@ -69,6 +70,7 @@ class StreamReader:
         self._counted: Position | None = None
         self._alone = True
         self._loaded: Position | None = None
+        self._hung = 0
 
     async def take(self, entries: list[Entry]) -> None:
         """Apply entries that came in; returns only when they are committed, however long that takes."""
@@ -84,7 +86,8 @@ class StreamReader:
                     log.exception("reader_fault", stream=self.stream)
                 failures += 1
                 self.failing = f"{type(error).__name__}: {error}"
-                await self._clock.sleep(full_jitter(self._random, failures, cap=5.0))
+                if not isinstance(error, HandlerHangs):
+                    await self._clock.sleep(full_jitter(self._random, failures, cap=5.0))
             else:
                 self.failing = None
                 return
@@ -249,13 +252,15 @@ class StreamReader:
             done = given_up or await self._try(batch)
         if given_up:
             # Other copies of the service count their attempts, too: one that is alive comes to an end now.
-            await self._clock.sleep(SETTLE)
+            # Of those that hung here, one may have been counted in advance.
+            if self._hung < MOST_ATTEMPTS - 1:
+                await self._clock.sleep(SETTLE)
             done = await self._attempt(batch, given_up=True, guarded=False)
         if not done:
             self.position = None
             return
         self.position = batch[-1].position
-        self._attempts = 1
+        self._attempts, self._hung = 1, 0
         # What `_move` has written counts for the next attempt, too, unless each is to be made with care.
         self._counted = None if self._at < self._careful else self.position
 
@@ -279,12 +284,12 @@ class StreamReader:
 
     async def _apply_in_time(self, batch: list[Entry], work: Work[Any], *, parked: bool, guarded: bool) -> None:
         try:
-            async with in_time():
-                await self._applier.apply(batch, work, parked=parked, guarded=guarded)
+            await self._applier.apply(batch, work, parked=parked, guarded=guarded)
         except HandlerHangs:
             self.position = None  # it has used up an attempt: read how many there were
             self._counted = None
             self._alone = True
+            self._hung += 1
             raise
 
     async def _count_attempt(self, last: Position) -> bool:

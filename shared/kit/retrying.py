@@ -1,38 +1,17 @@
-"""Handlers in their time, and parked messages that an operator wants to have tried again."""
+"""Parked messages that an operator wants to have tried again."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 
 from shared.kit import parking
 from shared.kit.applying import Applier
-from shared.kit.errors import Transient
+from shared.kit.in_time import HandlerHangs
 from shared.kit.streams import Entry
 from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
-
-LONGEST_BATCH = 30.0
-
-
-class HandlerHangs(Transient):
-    """A handler did not come to an end in time; that has used up an attempt."""
-
-
-@asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
-    """Bound what the handlers may take; waiting for a connection or a lock is not their doing and does not count."""
-    deadline = asyncio.timeout(LONGEST_BATCH)
-    try:
-        async with deadline:
-            yield
-    except TimeoutError as error:
-        if deadline.expired():
-            raise HandlerHangs(f"a handler took longer than {LONGEST_BATCH:.0f} seconds") from error
-        raise
 
 
 async def retry_parked(stream: str, works: Works[Any], applier: Applier) -> None:
@@ -43,8 +22,7 @@ async def retry_parked(stream: str, works: Works[Any], applier: Applier) -> None
         try:
             async with works() as work:
                 await parking.lock(work.connection, stream)
-                async with in_time():
-                    await _retry(applier, await parking.waiting_of(work.connection, stream, key), work)
+                await _retry(applier, await parking.waiting_of(work.connection, stream, key), work)
         except HandlerHangs:
             log.warning("retry_hangs", stream=stream)
         except (Exception, asyncio.CancelledError):

@@ -1,6 +1,8 @@
 """Starts a service: `python -m services.<name>`."""
 
 import asyncio
+import contextlib
+import faulthandler
 import gc
 import socket
 import sys
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 LINGER = 0.3
 TURNS = 10
+STANDSTILL = 30.0
+"""Seconds after which a process whose loop does not turn is ended: longer than a disk or a busy machine takes."""
 
 
 def run(service: Service) -> None:
@@ -51,6 +55,32 @@ def on_loop(do: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(do)
 
 
+@asynccontextmanager
+async def turning(standstill: float = STANDSTILL) -> AsyncIterator[None]:
+    """End this process once its loop stands still, and print where: nothing inside can stop a handler that spins.
+
+    Whoever restarts it counts attempts as after any other death, and the message is set aside after three.
+    """
+
+    def begin_anew() -> None:
+        faulthandler.dump_traceback_later(standstill, exit=True)
+
+    async def again() -> None:
+        while True:
+            await asyncio.sleep(standstill / 10)
+            begin_anew()
+
+    begin_anew()
+    task = asyncio.create_task(again())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        faulthandler.cancel_dump_traceback_later()
+
+
 async def _serve(service: Service) -> None:
     settings = service.settings()
     node = build(service, settings)
@@ -59,7 +89,7 @@ async def _serve(service: Service) -> None:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with node.running():
+        async with turning(), node.running():
             log.info("service_started", port=settings.port_of(service.name))
             yield
         log.info("service_stopped")

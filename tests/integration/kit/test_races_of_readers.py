@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared.contract import members
-from shared.kit import outbox, parking, reader, retrying, tables
+from shared.kit import in_time, outbox, parking, reader, tables
 from shared.kit.applying import is_transient
 from shared.kit.clock import SystemClock
 from shared.kit.errors import Transient
@@ -293,7 +293,7 @@ async def test_a_retry_that_a_stop_breaks_off_is_left_to_the_next_process(sample
 
 async def test_a_retry_that_hangs_blocks_nobody(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up after a while and waits for the operator again."""
-    monkeypatch.setattr(retrying, "LONGEST_BATCH", 0.2)
+    monkeypatch.setattr(in_time, "LONGEST", 0.2)
     await _parked(sample)
     await _ask(sample)
 
@@ -393,10 +393,10 @@ async def test_a_message_that_ends_the_process_takes_no_message_of_another_strea
             if message.key == "key_00000001":
                 # It ends the process once the other one is under way, or is made to wait for its turn.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(handling.wait(), 0.2)
+                    await asyncio.wait_for(handling.wait(), 0.15)
                 raise _Killed
             handling.set()
-            await asyncio.sleep(0.3)
+            await work.connection.execute(sa.text("SELECT pg_sleep(0.3)"))
             await work.store.keep(message)
 
         sample.works.suspects = asyncio.Lock()
@@ -435,7 +435,7 @@ async def _life(sample: Sample, hears: Hears, bad: list[Entry], good: list[Entry
 
 async def test_a_wait_for_the_database_uses_up_no_attempt(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the handler's own time counts: a long lock of somebody else parks no message."""
-    monkeypatch.setattr(retrying, "LONGEST_BATCH", 0.2)
+    monkeypatch.setattr(in_time, "LONGEST", 0.2)
     await _publish(sample, api_key(1))
     stream = sample.reader(OWN)
     await stream.catch_up()

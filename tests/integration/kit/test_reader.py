@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from shared.contract import members
 from shared.contract.envelope import MAX_BYTES, encode
-from shared.kit import outbox, parking, reader, retrying, tables
+from shared.kit import outbox, parking, reader, tables
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.memory_streams import MemoryStreams
@@ -259,7 +259,6 @@ async def test_a_handler_that_hangs_is_parked_and_the_others_go_on(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A time-out uses up an attempt; after three the message waits for an operator."""
-    monkeypatch.setattr(retrying, "LONGEST_BATCH", 0.3)
     entries = await _entries(sample, *(api_key(n, 1) for n in range(1, 4)))
 
     async def hangs(message: members.KeyIssued, work: Work[SampleStore]) -> None:
