@@ -13,7 +13,7 @@ from shared.kit.paging import within_a_page
 from shared.kit.streams import GENESIS, Entry, Position, chain
 from shared.kit.tables import outbox, stream_head
 
-PAGE = 500
+PAGE = 1000
 Numbered = dict[str, list[tuple[str, Entry]]]
 _NOBODYS = Held("", "", 0)
 """Where nobody else can write, no lease is asked for: no lease has the token 0."""
@@ -59,7 +59,7 @@ async def number_waiting(
 ) -> tuple[Numbered, set[str]]:
     """Give committed messages positions: (key, entry) for each stream, and the streams that are not yet clear.
 
-    At most 500 messages and 1.5 MiB; nothing where the lease is not held any more. On PostgreSQL the connection may be
+    At most 1000 messages and 1.5 MiB; nothing where the lease is not held any more. On PostgreSQL the connection may be
     one that commits each statement. Numbers are given here and never at insert: the order of serials is not the order
     of commits, and a reader would pass over a row that was committed late (Eventuous#222, kamu-cli#1398).
     """

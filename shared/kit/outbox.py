@@ -188,7 +188,7 @@ async def blank(connection: AsyncConnection, stream: str, key: str, type_word: s
 
 
 async def blanked_entries(connection: AsyncConnection) -> dict[str, list[Position]]:
-    """Give up to 500 entries that Redis has to lose, by stream."""
+    """Give up to 1000 entries that Redis has to lose, by stream."""
     wanted: dict[str, list[Position]] = defaultdict(list)
     for row in await connection.execute(_BLANKED):
         wanted[row.stream].append(Position(row.epoch, row.seq))
