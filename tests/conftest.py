@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -16,6 +17,12 @@ from shared.embedded import which
 from shared.embedded.origin import Origin
 from shared.embedded.redis import RedisServer
 from shared.embedded.smtp import Catcher
+
+# Other work shares the machine: how long an example takes says nothing.
+hypothesis.settings.register_profile(
+    "album", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("album")
 
 STARTED: dict[str, Origin] = {}
 

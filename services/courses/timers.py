@@ -1,31 +1,13 @@
 """What is due: offers that end, runs that begin and end, levels and entitlements that get too old."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from services.courses.domain.catalogue import BERLIN
 from services.courses.handlers import erasing, participants, referrals, referred, runs, seats
 from services.courses.store import Store
-from shared.kit.errors import Conflict, NotFound
+from shared.contract.zone import BERLIN
+from shared.kit.due import PAGE, each
 from shared.kit.node import Node, Timer, node_key
 from shared.kit.witness import HubWitness
-from shared.kit.work import Work
-
-PAGE = 100
-Do = Callable[[str, Work[Store]], Awaitable[Any]]
-DoOf = Callable[[str, str, Work[Store]], Awaitable[Any]]
-
-
-async def _each(node: Node[Store], due: list[str], do: Do) -> None:
-    """Do each in a unit of work of its own; another copy of the service may have been quicker."""
-    for id_ in due:
-        try:
-            async with node.works() as work:
-                await do(id_, work)
-        except (Conflict, NotFound):
-            continue
 
 
 def _now(node: Node[Store]) -> datetime:
@@ -40,51 +22,49 @@ async def expire_offers(node: Node[Store]) -> None:
     """End the offers whose deadline has passed; each seat goes to the next."""
     async with node.works.looking() as store:
         due = await store.due_offers(_now(node), PAGE)
-    await _each(node, due, seats.expire)
+    await each(node.works, due, seats.expire)
 
 
 async def start_runs(node: Node[Store]) -> None:
     """Start the confirmed runs whose first session has begun."""
     async with node.works.looking() as store:
         due = await store.runs_to_start(_now(node), PAGE)
-    await _each(node, due, lambda id_, work: runs.step(id_, None, "start", work))
+    await each(node.works, due, lambda id_, work: runs.step(id_, None, "start", work))
 
 
 async def complete_runs(node: Node[Store]) -> None:
     """Complete the running runs whose last session is over."""
     async with node.works.looking() as store:
         due = await store.runs_to_complete(_now(node), PAGE)
-    await _each(node, due, lambda id_, work: runs.complete(id_, None, work))
+    await each(node.works, due, lambda id_, work: runs.complete(id_, None, work))
 
 
 async def outdate_levels(node: Node[Store]) -> None:
     """Mark the participant files whose levels are too old."""
     async with node.works.looking() as store:
         due = await store.outdated_levels(_today(node), PAGE)
-    await _each(node, due, participants.outdate_levels)
+    await each(node.works, due, participants.outdate_levels)
 
 
 async def date_entitlements(node: Node[Store]) -> None:
     """Have entitlements begin and end by the calendar."""
     async with node.works.looking() as store:
         due = await store.entitlements_due(_today(node), PAGE)
-    await _each(node, due, participants.date_entitlement)
+    await each(node.works, due, participants.date_entitlement)
 
 
 async def expire_referrals(node: Node[Store]) -> None:
     """End the referrals whose consent is over, whichever side of them is here."""
     async with node.works.looking() as store:
         due = await store.due_referrals(_today(node), PAGE)
-    for institution, referral_id in due:
-        await _one(node, institution, referral_id, referrals.expire)
+    await each(node.works, due, lambda of, work: referrals.expire(of[1], of[0], work))
 
 
 async def forget_referred(node: Node[Store]) -> None:
     """Delete what came with referrals that led to nothing."""
     async with node.works.looking() as store:
         due = await store.referrals_to_forget(PAGE)
-    for institution, referral_id in due:
-        await _one(node, institution, referral_id, referred.forget)
+    await each(node.works, due, lambda of, work: referred.forget(of[1], of[0], work))
 
 
 async def verify_receipts(node: Node[Store]) -> None:
@@ -94,17 +74,11 @@ async def verify_receipts(node: Node[Store]) -> None:
     async with node.works.looking() as store:
         due = await store.receipts_to_verify(PAGE)
     hub = HubWitness(node.settings.internal_url("members"), node_key(node.settings), node.http)
-    for each in due:
-        public = await hub.key_of(each.other, each.receipt.kid) if each.receipt else None
+    for one in due:
+        public = await hub.key_of(one.other, one.receipt.kid) if one.receipt else None
         if public is not None:
             async with node.works() as work:
-                await erasing.verify(each.id, each.institution, public, work)
-
-
-async def _one(node: Node[Store], institution: str, referral_id: str, do: DoOf) -> None:
-    with suppress(Conflict, NotFound):
-        async with node.works() as work:
-            await do(referral_id, institution, work)
+                await erasing.verify(one.id, one.institution, public, work)
 
 
 TIMERS = (

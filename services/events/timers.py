@@ -1,27 +1,11 @@
 """What is due: offers that end, registrations that nobody confirmed, meetings that are over."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from services.events.handlers import asking, meetings, seats
 from services.events.store import Store
-from shared.kit.errors import Conflict, NotFound
+from shared.kit.due import PAGE, each
 from shared.kit.node import Node, Timer
-from shared.kit.work import Work
-
-PAGE = 100
-Do = Callable[[str, Work[Store]], Awaitable[Any]]
-
-
-async def _each(node: Node[Store], due: list[str], do: Do) -> None:
-    """Do each in a unit of work of its own; another copy of the service may have been quicker."""
-    for id_ in due:
-        try:
-            async with node.works() as work:
-                await do(id_, work)
-        except (Conflict, NotFound):
-            continue
 
 
 def _now(node: Node[Store]) -> datetime:
@@ -32,21 +16,21 @@ async def expire_offers(node: Node[Store]) -> None:
     """End the offers whose deadline has passed; each seat goes to the next."""
     async with node.works.looking() as store:
         due = await store.due_offers(_now(node), PAGE)
-    await _each(node, due, seats.expire)
+    await each(node.works, due, seats.expire)
 
 
 async def forget_unconfirmed(node: Node[Store]) -> None:
     """Delete what nobody confirmed in time."""
     async with node.works.looking() as store:
         due = await store.due_unconfirmed(_now(node), PAGE)
-    await _each(node, due, asking.forget)
+    await each(node.works, due, asking.forget)
 
 
 async def hold_meetings(node: Node[Store]) -> None:
     """Note that the meetings took place whose end has passed."""
     async with node.works.looking() as store:
         due = await store.meetings_to_hold(_now(node), PAGE)
-    await _each(node, due, lambda id_, work: meetings.hold(id_, None, work))
+    await each(node.works, due, lambda id_, work: meetings.hold(id_, None, work))
 
 
 TIMERS = (

@@ -2,7 +2,6 @@
 
 import secrets
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, HttpUrl
@@ -22,6 +21,7 @@ from shared.contract.words import (
     Prose,
     Slug,
 )
+from shared.contract.zone import BERLIN
 from shared.kit.bodies import NO_NUL, Day, In, KnownDistrict, KnownQuarter
 from shared.kit.http import OfficeKey, ReadKey, WriteKey, node_of
 from shared.kit.matching import TAGGED, tag_of
@@ -32,8 +32,6 @@ SlugInPath = Annotated[Slug, Path()]
 ProjectId = Annotated[Id, Path()]
 After = Annotated[str, Query(max_length=200, pattern=NO_NUL, description="Where the page before ended: its `next`")]
 Limit = Annotated[int, Query(ge=1, le=200)]
-
-_HERE = ZoneInfo("Europe/Berlin")
 
 
 class ProfileBody(In):
@@ -188,7 +186,7 @@ async def accept_statute(
 ) -> InstitutionPicture:
     """Accept a version of the statute."""
     async with node_of(request).works() as work:
-        on = body.accepted_on or work.now.astimezone(_HERE).date()
+        on = body.accepted_on or work.now.astimezone(BERLIN).date()
         return (await institutions.accept_statute(institution, body.version, on, work)).picture
 
 

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
 from typing import Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date
 
+from shared.contract.zone import BERLIN
 from shared.texts.catalogue import SOURCE, LackingTextError, known, lacking, languages, translations
 from shared.texts.direction import isolated
 
 Written = TypeVar("Written")
 Direction = Literal["ltr", "rtl"]
 
-BERLIN = ZoneInfo("Europe/Berlin")
 GERMAN = "de"
 
 # Plain "en" is American to CLDR: "November 23" and a twelve-hour clock puzzle readers in Germany.

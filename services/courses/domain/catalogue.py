@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Literal, TypeAlias, cast
-from zoneinfo import ZoneInfo
-
-BERLIN = ZoneInfo("Europe/Berlin")
 
 Kind: TypeAlias = Literal[
     "over_capacity", "exactly_full", "below_minimum", "room_overlap", "bad_date", "bad_time", "duplicate"

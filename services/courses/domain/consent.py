@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from services.courses.domain.catalogue import BERLIN
 from services.courses.domain.refusal import Misfit, Refused
 from shared.contract.referrals import ReferralField
+from shared.contract.zone import BERLIN
 
 # Without a name and a mail address nobody can be asked whether they want the seat.
 NEEDED = (ReferralField.NAME, ReferralField.MAIL)

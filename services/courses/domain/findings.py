@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.courses.domain.catalogue import BERLIN, KINDS, BrokenRow, CatalogueRow, CatalogueSession, Entry, Finding
+from services.courses.domain.catalogue import KINDS, BrokenRow, CatalogueRow, CatalogueSession, Entry, Finding
+from shared.contract.zone import BERLIN
 
 MOST_PAIRS = 10_000
 MOST_DETAILS = 20

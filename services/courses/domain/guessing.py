@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import time, timedelta
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from services.courses.domain.catalogue import BERLIN, CatalogueRow, CatalogueSession
+from services.courses.domain.catalogue import CatalogueRow, CatalogueSession
 from shared.contract.words import districts
+from shared.contract.zone import BERLIN
 
 CourseKind: TypeAlias = Literal["deufoev_basis", "deufoev_special", "deufoev_job_bsk", "deutsch_360", "other"]
 Level: TypeAlias = Literal["A1", "A2", "B1", "B2", "C1", "C2"]

@@ -4,7 +4,8 @@ import re
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Final
 
-from services.courses.domain.catalogue import BERLIN, CatalogueSession, Finding, Kind, Trouble
+from services.courses.domain.catalogue import CatalogueSession, Finding, Kind, Trouble
+from shared.contract.zone import BERLIN
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

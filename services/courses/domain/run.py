@@ -6,10 +6,10 @@ from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Any, Literal
 
-from services.courses.domain.catalogue import BERLIN
 from services.courses.domain.refusal import Misfit, Refused
 from shared.contract.courses import RunPicture
 from shared.contract.words import Availability, FieldOfAction, Level, Place, RunKind, RunState, Session, WaitingBand
+from shared.contract.zone import BERLIN
 from shared.seats.rule import Seats
 
 Step = Literal["publish", "confirm", "start", "complete", "cancel"]

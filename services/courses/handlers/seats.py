@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 
-from services.courses.domain.catalogue import BERLIN
 from services.courses.domain.enrolment import Leaving, Onward, check_leaving, progress
 from services.courses.domain.entitlement import dated, use
 from services.courses.domain.run import Run
@@ -12,6 +11,7 @@ from services.courses.handlers.refusing import refusing
 from services.courses.handlers.telling import settle, tell_enrolments
 from services.courses.store import Queued, SeatBook, Store
 from shared.contract.words import SeatCause
+from shared.contract.zone import BERLIN
 from shared.kit.work import Work
 from shared.seats.desk import Desk
 from shared.seats.rule import Change

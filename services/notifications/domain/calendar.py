@@ -8,8 +8,8 @@ from typing import Final, Literal
 from icalendar import Calendar, Component, Event, Timezone, vCalAddress, vText
 
 from services.notifications.domain.letter import Appointment, Kind, Letter, Occasion
+from shared.contract.zone import BERLIN, BERLIN_RULE
 from shared.texts import cleaned
-from shared.texts.texts import BERLIN
 
 Method = Literal["REQUEST", "CANCEL"]
 
@@ -21,26 +21,6 @@ METHODS: Final[Mapping[Kind, Method]] = {
     Kind.run_cancelled: "CANCEL",
     Kind.meeting_cancelled: "CANCEL",
 }
-
-# The rule of the European Union since 1996 (directive 2000/84/EC), short and the same in every letter.
-_BERLIN = """BEGIN:VTIMEZONE
-TZID:Europe/Berlin
-BEGIN:DAYLIGHT
-TZOFFSETFROM:+0100
-TZOFFSETTO:+0200
-TZNAME:CEST
-DTSTART:19960331T020000
-RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU
-END:DAYLIGHT
-BEGIN:STANDARD
-TZOFFSETFROM:+0200
-TZOFFSETTO:+0100
-TZNAME:CET
-DTSTART:19961027T030000
-RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU
-END:STANDARD
-END:VTIMEZONE
-"""
 
 
 def method_of(letter: Letter) -> Method | None:
@@ -69,7 +49,7 @@ def calendar(letter: Letter) -> bytes | None:
 
 @cache
 def _berlin() -> Component:
-    return Timezone.from_ical(_BERLIN)
+    return Timezone.from_ical(BERLIN_RULE)
 
 
 def uid(occasion: Occasion, appointment: Appointment, position: int) -> str:

@@ -304,7 +304,6 @@ SETTINGS = settings(
     max_examples=int(os.environ.get("ALBUM_TEST_ROSTERS", "100")),
     phases=[Phase.generate],
     stateful_step_count=30,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

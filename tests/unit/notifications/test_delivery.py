@@ -123,7 +123,7 @@ class DeliveryLife(RuleBasedStateMachine):
         assert self.delivery.claimed_by is None or self.delivery.state is State.sending
 
 
-DeliveryLife.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+DeliveryLife.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
 TestDeliveryLife = DeliveryLife.TestCase
 
 

@@ -60,7 +60,7 @@ def _live(limit: int, story: list[tuple[str, Any, Priority | None]], check: Call
     asyncio.run(run())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 5), stories)
 def test_seats_are_never_given_twice_and_never_idle(limit: int, story: list[Any]) -> None:
     """Taken and held stay within the limit, or what they were when it shrank; nobody waits beside a free seat."""

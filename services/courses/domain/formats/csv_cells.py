@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-from services.courses.domain.catalogue import BERLIN, CatalogueSession, Finding, Kind, Trouble
+from services.courses.domain.catalogue import CatalogueSession, Finding, Kind, Trouble
 from services.courses.domain.formats.csv_columns import BY_NAME, Column, disarmed
 from services.courses.domain.formats.csv_sessions import read_sessions
 from services.courses.domain.formats.zones import Unreadable
 from services.courses.domain.kufer_fields import day_of
 from shared.contract.words import Level, RunKind, districts
+from shared.contract.zone import BERLIN
 
 MOST_SESSIONS: Final = 400
 _LINE, _PROSE, _MOST_PEOPLE = 200, 4_000, 10_000

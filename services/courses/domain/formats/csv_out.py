@@ -4,11 +4,12 @@ import csv
 import io
 from collections.abc import Iterable
 
-from services.courses.domain.catalogue import BERLIN, CatalogueSession
+from services.courses.domain.catalogue import CatalogueSession
 from services.courses.domain.formats.csv_columns import COLUMNS, armed
 from services.courses.domain.formats.csv_sessions import write_sessions
 from services.courses.domain.formats.writing import Heading, Shown
 from shared.contract.words import RunState, WaitingBand
+from shared.contract.zone import BERLIN
 
 # What the public picture of a run does not hold has no column: an import of the table leaves it as it was.
 _LEFT_OUT = frozenset({"registered", "waiting", "subtitle", "subject_area", "register_until", "fee", "reduced_fee"})

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from services.courses.domain.catalogue import BERLIN, CatalogueSession
+from services.courses.domain.catalogue import CatalogueSession
 from services.courses.domain.formats.zones import Unreadable
 from services.courses.domain.kufer_fields import clock_of, day_of, moment_of
+from shared.contract.zone import BERLIN
 
 _PARTS: Final = re.compile(r"(?:[^|\\\n;]|\\.)+")
 _LOCAL: Final = re.compile(

@@ -9,10 +9,11 @@ from typing import Any, BinaryIO, Final
 
 from icalendar import Component
 
-from services.courses.domain.catalogue import BERLIN, BrokenRow, CatalogueRow, Entry, Finding, Kind, Trouble
+from services.courses.domain.catalogue import BrokenRow, CatalogueRow, Entry, Finding, Kind, Trouble
 from services.courses.domain.characters import Characters, UnreadableFileError
 from services.courses.domain.formats.calendar_event import Dates, dates_of
 from services.courses.domain.formats.zones import Unreadable, Zones
+from shared.contract.zone import BERLIN
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 MOST_EVENTS: Final = 5_000

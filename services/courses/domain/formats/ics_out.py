@@ -5,29 +5,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from services.courses.domain.catalogue import BERLIN
 from services.courses.domain.formats.writing import Heading, Shown, address
 from shared.contract.words import Place, RunState
+from shared.contract.zone import BERLIN, BERLIN_RULE
 
 # The rule of the European Union since 1996 (directive 2000/84/EC); what was before is written in UTC.
 _RULE_SINCE: Final = datetime(1996, 3, 31, 1, tzinfo=UTC)
-_ZONE: Final = """BEGIN:VTIMEZONE
-TZID:Europe/Berlin
-BEGIN:DAYLIGHT
-TZOFFSETFROM:+0100
-TZOFFSETTO:+0200
-TZNAME:CEST
-DTSTART:19960331T020000
-RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU
-END:DAYLIGHT
-BEGIN:STANDARD
-TZOFFSETFROM:+0200
-TZOFFSETTO:+0100
-TZNAME:CET
-DTSTART:19961027T030000
-RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU
-END:STANDARD
-END:VTIMEZONE"""
 _STATUS: Final = {RunState.PUBLISHED: "TENTATIVE", RunState.CANCELLED: "CANCELLED"}
 _ESCAPED: Final = {"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"}
 
@@ -45,7 +28,7 @@ class IcsWriter:
         """Give the head with the zone of Hannover."""
         head = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//ALBuM//courses//DE", "CALSCALE:GREGORIAN"]
         named = ["METHOD:PUBLISH", f"X-WR-CALNAME:{_text(self._heading.title)}", "X-WR-TIMEZONE:Europe/Berlin"]
-        return _lines([*head, *named, *_ZONE.splitlines()])
+        return _lines([*head, *named, *BERLIN_RULE.splitlines()])
 
     def add(self, shown: Shown) -> str:
         """Give the sessions of a run."""

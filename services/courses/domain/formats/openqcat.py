@@ -8,11 +8,12 @@ from datetime import date, datetime, time
 from typing import Final
 from xml.sax.saxutils import escape
 
-from services.courses.domain.catalogue import BERLIN, CatalogueSession
+from services.courses.domain.catalogue import CatalogueSession
 from services.courses.domain.formats.csv_sessions import write_sessions
 from services.courses.domain.formats.writing import Heading, Shown, is_open, times_of
 from shared.contract.courses import RunPicture
 from shared.contract.words import Place
+from shared.contract.zone import BERLIN
 
 _SCHEMA: Final = (
     'version="1.1" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Protocol
 
-from services.courses.domain.catalogue import BERLIN
 from shared.contract.courses import RunPicture
 from shared.contract.words import RunState
+from shared.contract.zone import BERLIN
 
 OPEN_STATES = frozenset({RunState.PUBLISHED, RunState.CONFIRMED, RunState.RUNNING})
 

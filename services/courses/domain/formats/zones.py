@@ -10,7 +10,8 @@ from icalendar import Component, Timezone
 from icalendar.timezone import tzp
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-from services.courses.domain.catalogue import BERLIN, Kind, Trouble
+from services.courses.domain.catalogue import Kind, Trouble
+from shared.contract.zone import BERLIN
 
 
 class Unreadable(Exception):  # noqa: N818 - it says what the value is
