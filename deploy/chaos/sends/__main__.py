@@ -72,6 +72,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.chaos.sends", description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--most", type=int, default=MOST, help="kill no later than at this call")
+    parser.add_argument("--first", type=int, default=1, help="kill at this call first")
     parser.add_argument("--step", type=int, default=1, help="kill at each n-th call only")
     parser.add_argument("--case", choices=sorted(CASES), action="append")
     parser.add_argument("--calls", choices=[*CALLS, *PLAIN], action="append", help="strace is asked for the first two")
@@ -97,7 +98,7 @@ def main() -> int:
         for name in names:
             place = prepared(CASES[name], Path(folder) / name, around)
             for calls in options.calls or _usual_calls(options.database):
-                found.append(every_call(name, place, calls, range(1, options.most + 1, options.step)))
+                found.append(every_call(name, place, calls, range(options.first, options.most + 1, options.step)))
                 if not options.json:
                     print(json.dumps(found[-1], ensure_ascii=False), flush=True)
     summary = _summary(options.database, names, found, time.monotonic() - began)
