@@ -1,6 +1,6 @@
 """Epochs: a restored backup is noticed before it publishes; what it lost comes back, then a new epoch begins."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.kit.database import Database
 from shared.kit.errors import Transient
 from shared.kit.inbox import Takes
 from shared.kit.lease import Lease
+from shared.kit.paging import PageSize
 from shared.kit.streams import GENESIS, START, Entry, Position, Streams, chain
 from shared.kit.witness import Head, StreamsWitness, Witness
 from shared.kit.work import Work, Works
@@ -129,9 +130,9 @@ class Epochs:
         if head.position <= ours and await self._agrees(stream, head):
             return
         common = await self._last_in_common(stream, witness, ours)
-        lost = await self._all_behind(stream, witness, common, head.position)
-        await self._check_chain(stream, common, lost)
-        await self._take_back(stream, common, lost, head, ours)
+        async for _ in self._lost(stream, witness, common, head.position):
+            pass  # Nothing is taken back unless all of it continues our log.
+        await self._take_all_back(stream, witness, common, head, ours)
 
     async def _end_of_log(self, stream: str) -> Position:
         async with self._database.reading() as connection:
@@ -145,59 +146,73 @@ class Epochs:
     async def _last_in_common(self, stream: str, witness: Witness, ours: Position) -> Position:
         """Find where the two histories part; each hash binds all before it, so halving finds the place."""
         async with self._database.reading() as connection:
-            log_of_ours = await outbox.hashes(connection, stream)
-        low, high = 0, len(log_of_ours)  # the first `low` agree, those from `high` on do not
-        while low < high:
-            middle = (low + high) // 2
-            position, hash_ = log_of_ours[middle]
-            there = await witness.read(stream, Position(position.epoch, position.seq - 1), 1)
-            # What is trimmed there is older than all that could be lost.
-            same = bool(there) and (there[0].position > position or there[0].hash == hash_)
-            low, high = (middle + 1, high) if same else (low, middle)
-        if low == len(log_of_ours) and not log_of_ours:
-            return ours
-        return log_of_ours[low - 1][0] if low else START
+            low, high = 0, await outbox.length_of_log(connection, stream)
+            last = START if high else ours
+            while low < high:  # the first `low` agree, those from `high` on do not
+                middle = (low + high) // 2
+                position, hash_ = await outbox.hash_of(connection, stream, middle)
+                there = await witness.read(stream, Position(position.epoch, position.seq - 1), 1)
+                # What is trimmed there is older than all that could be lost.
+                same = bool(there) and (there[0].position > position or there[0].hash == hash_)
+                low, high, last = (middle + 1, high, position) if same else (low, middle, last)
+        return last
 
-    async def _all_behind(self, stream: str, witness: Witness, after: Position, end: Position) -> list[Entry]:
-        found: list[Entry] = []
-        while after < end:
-            page = await witness.read(stream, after, PAGE)
-            if not page:
-                break
-            # A box is sealed for its addressee: not even its sender can take back what is in it.
-            found += [entry for entry in page if entry.payload]
-            after = page[-1].position
-        return found
-
-    async def _check_chain(self, stream: str, common: Position, lost: list[Entry]) -> None:
+    async def _lost(self, stream: str, witness: Witness, at: Position, end: Position) -> AsyncIterator[list[Entry]]:
+        """Give what the witness holds behind a place, page by page; raises NotOurs where it does not continue."""
+        pages = PageSize(PAGE)
         async with self._database.reading() as connection:
-            previous = await outbox.hash_at(connection, stream, common) if common != START else GENESIS
-        at = common
-        for entry in lost:
-            known = previous is not None and entry.position.follows(at) and not is_blank(entry)
-            if known and chain(previous or GENESIS, stream, entry.position, entry.payload) != entry.hash:
-                raise NotOurs(f"the entry {entry.position} does not continue our log: two writers?")
-            at, previous = entry.position, entry.hash
+            previous = await outbox.hash_at(connection, stream, at) if at != START else GENESIS
+        after = at
+        while after < end and (page := await witness.read(stream, after, pages.count)):
+            pages.saw(page)
+            after = page[-1].position
+            # A box is sealed for its addressee: not even its sender can take back what is in it.
+            lost = [entry for entry in page if entry.payload]
+            for entry in lost:
+                known = previous is not None and entry.position.follows(at) and not is_blank(entry)
+                if known and chain(previous or GENESIS, stream, entry.position, entry.payload) != entry.hash:
+                    raise NotOurs(f"the entry {entry.position} does not continue our log: two writers?")
+                at, previous = entry.position, entry.hash
+            if lost:
+                yield lost
 
-    async def _take_back(self, stream: str, common: Position, lost: list[Entry], head: Head, ours: Position) -> None:
-        end = lost[-1] if lost else None
-        epoch = max(head.position.epoch, ours.epoch) + 1
+    async def _take_all_back(self, stream: str, witness: Witness, at: Position, head: Head, ours: Position) -> None:
+        """Take back page by page; each leaves what a newer backup would have held, so that a next start goes on."""
+        # A stream that is written without the hub is clear: nothing may be numbered between two pages.
+        self._cleared.discard(stream)
+        taken = again = 0
+        async for page in self._lost(stream, witness, at, head.position):
+            again += await self._take_back(stream, at, page, head, ours)
+            taken += len(page)
+            at = ours = page[-1].position
+        if not taken:
+            again = await self._take_back(stream, at, [], head, ours)
+        log.warning(
+            "epoch_begun",
+            stream=stream,
+            epoch=await self._begun_epoch(stream),
+            taken_back=taken,
+            told_again=again,
+            reason="a backup was restored" if not again else "two histories of one stream",
+        )
+
+    async def _begun_epoch(self, stream: str) -> int:
+        async with self._database.reading() as connection:
+            return await outbox.epoch_of(connection, stream)
+
+    async def _take_back(self, stream: str, at: Position, lost: list[Entry], head: Head, ours: Position) -> int:
+        """Keep a page, and begin the epoch behind it with its hash; give how many of ours are to be told again."""
         async with self._database.transaction() as connection:
             if not await self._lease.confirm(connection) or await outbox.end_of_log(connection, stream) != ours:
                 raise Transient(f"{stream} moved while it was compared")
-            again = await outbox.unnumber_behind(connection, stream, common)
+            again = await outbox.unnumber_behind(connection, stream, at)
             await outbox.keep_lost(connection, stream, lost, self._clock.now())
-            hash_ = end.hash if end else head.hash or await outbox.hash_at(connection, stream, common)
+            hash_ = lost[-1].hash if lost else head.hash or await outbox.hash_at(connection, stream, at)
+            # One that was begun by a start which did not come to its end is begun still: no number is given twice.
+            epoch = max(head.position.epoch + 1, ours.epoch + 1, await outbox.epoch_of(connection, stream))
             await outbox.begin_epoch(connection, stream, epoch, hash_)
             await self._recover(connection, lost)
         if again:
             # Ours was read by some already: the stream is written anew from the log, which has the true history now.
             await self._streams.forget(stream)
-        log.warning(
-            "epoch_begun",
-            stream=stream,
-            epoch=epoch,
-            taken_back=len(lost),
-            told_again=again,
-            reason="a backup was restored" if not again else "two histories of one stream",
-        )
+        return again

@@ -50,14 +50,29 @@ async def end_of_log(connection: AsyncConnection, stream: str) -> Position:
     return Position(last.epoch, last.seq) if last else START
 
 
-async def hashes(connection: AsyncConnection, stream: str) -> list[tuple[Position, bytes]]:
-    """Give position and hash of all that the log still has of a stream, in order."""
+async def length_of_log(connection: AsyncConnection, stream: str) -> int:
+    """Give how many numbered messages the log still has of a stream."""
+    numbered = sa.select(sa.func.count()).where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
+    return (await connection.execute(numbered)).scalar_one()
+
+
+async def hash_of(connection: AsyncConnection, stream: str, index: int) -> tuple[Position, bytes]:
+    """Give position and hash of one of the numbered messages that the log still has of a stream, counted from 0."""
     found = await connection.execute(
         sa.select(outbox.c.epoch, outbox.c.seq, outbox.c.hash)
         .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
         .order_by(outbox.c.epoch, outbox.c.seq)
+        .offset(index)
+        .limit(1)
     )
-    return [(Position(row.epoch, row.seq), row.hash) for row in found]
+    row = found.one()
+    return Position(row.epoch, row.seq), row.hash
+
+
+async def epoch_of(connection: AsyncConnection, stream: str) -> int:
+    """Give the epoch in which the next message of a stream is numbered, as far as one was begun; 0 before the first."""
+    found = await connection.execute(sa.select(stream_head.c.epoch).where(stream_head.c.stream == stream))
+    return found.scalar_one_or_none() or 0
 
 
 async def unnumber_behind(connection: AsyncConnection, stream: str, after: Position) -> int:
@@ -99,12 +114,9 @@ async def keep_lost(connection: AsyncConnection, stream: str, entries: list[Entr
 
 
 async def _drop_waiting(connection: AsyncConnection, stream: str, told: set[bytes]) -> None:
-    waiting = await connection.execute(
-        sa.select(outbox.c.id, outbox.c.payload).where(outbox.c.stream == stream, outbox.c.seq.is_(None))
-    )
-    ids = [row.id for row in waiting if row.payload in told]
-    for start in range(0, len(ids), PAGE):
-        await connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids[start : start + PAGE])))
+    # The database compares: what waits may be all that a node told while its line was cut.
+    waiting = (outbox.c.stream == stream) & outbox.c.seq.is_(None)
+    await connection.execute(sa.delete(outbox).where(waiting & outbox.c.payload.in_(told)))
 
 
 def _said(entry: Entry, now: datetime) -> tuple[str, str, datetime]:

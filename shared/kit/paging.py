@@ -1,16 +1,24 @@
 """Pages that are bounded by bytes: five hundred messages may be half a megabyte or thirty."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from shared.contract.envelope import MAX_BYTES
-from shared.kit.streams import Entry
 from shared.kit.tables import outbox
 
 PAGE_BYTES = 1536 * 1024
 """As much as a thousand usual messages: as long as these take, so long a page of large ones may hold the database."""
+
+
+class HasPayload(Protocol):
+    """An entry of any kind."""
+
+    @property
+    def payload(self) -> bytes:
+        """Give the exact bytes of the message."""
+        ...
 
 
 class PageSize:
@@ -26,7 +34,7 @@ class PageSize:
         self._sure = max(1, most_bytes // MAX_BYTES)
         self.count = min(most, self._sure)
 
-    def saw(self, page: Sequence[Entry]) -> None:
+    def saw(self, page: Sequence[HasPayload]) -> None:
         """Learn from a page that came."""
         if not page:
             return

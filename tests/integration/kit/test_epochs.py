@@ -6,76 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from shared.kit import outbox
-from shared.kit.database import upsert
-from shared.kit.epochs import PATIENCE, Epochs
+from shared.kit.epochs import PATIENCE
 from shared.kit.gaps import contiguous
-from shared.kit.lease import Lease
 from shared.kit.memory_streams import MemoryStreams
-from shared.kit.relay import Mine, Relay
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
-from shared.kit.witness import Head, StreamsWitness
-from tests.integration.kit.sample import PUB, Sample, api_key, institution
-
-OWN = "album:1:own:{office}:members"
-
-
-class Line:
-    """A hub at the end of a line that may be cut."""
-
-    def __init__(self, streams: MemoryStreams) -> None:
-        self.cut = False
-        self._there = StreamsWitness(streams)
-
-    async def head(self, stream: str) -> Head | None:
-        """Say nothing while the line is cut."""
-        return None if self.cut else await self._there.head(stream)
-
-    async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
-        """Give what the hub holds."""
-        return await self._there.read(stream, after, count)
-
-
-def _relay(
-    sample: Sample, hub: Line | None = None, streams: MemoryStreams | None = None, mine: Mine | None = None
-) -> Relay:
-    lease = sample.lease = Lease("relay", "one", sample.database, sample.clock)
-    there = streams or sample.streams
-    epochs = Epochs(sample.database, there, sample.clock, lease, hub, sample_recover(sample))
-    return Relay(sample.database, there, sample.clock, sample.random, lease, epochs, mine=mine)
-
-
-def sample_recover(sample: Sample):  # type: ignore[no-untyped-def] # the closure is the sample's hook
-    """Note what was taken back."""
-    sample.taken_back = []  # type: ignore[attr-defined] # only these tests look at it
-
-    async def recover(_: object, entries: list[Entry]) -> None:
-        sample.taken_back += [entry.position.seq for entry in entries]  # type: ignore[attr-defined]
-
-    return recover
-
-
-async def _publish(sample: Sample, relay: Relay) -> None:
-    assert await sample.lease.hold()
-    await relay.check()
-    while await relay.step():
-        pass
-    await relay.check()
-
-
-async def _restore(sample: Sample, seq: int) -> None:
-    """Bring the database back to where the log ended at a position of epoch 1."""
-    async with sample.database.transaction() as connection:
-        for stream in (PUB, OWN):
-            hash_ = await outbox.hash_at(connection, stream, Position(1, seq))
-            await connection.execute(sa.delete(rows).where(rows.c.stream == stream, rows.c.seq > seq))
-            back = {"stream": stream, "epoch": 1, "seq": seq, "hash": hash_ or b""}
-            await upsert(connection, stream_head, [back] if hash_ else [], newer=None)
-
-
-async def _names(streams: MemoryStreams, stream: str = PUB) -> list[str]:
-    return [str(entry.position) for entry in await streams.read(stream, START, 99)]
+from tests.integration.kit.restoring import Line, names_of, publish, relay_of, restore
+from tests.integration.kit.sample import OWN, PUB, Sample, api_key, institution
 
 
 async def test_a_restored_database_takes_back_what_the_nodes_redis_still_holds(sample: Sample) -> None:
@@ -83,13 +21,13 @@ async def test_a_restored_database_takes_back_what_the_nodes_redis_still_holds(s
     reader = sample.reader(PUB)
     await reader.catch_up()
     await sample.tell(*(institution(version=n) for n in range(1, 9)), *(api_key(n) for n in range(1, 9)))
-    await _publish(sample, _relay(sample))
+    await publish(sample, relay_of(sample))
     await reader.catch_up()
-    await _restore(sample, 3)
+    await restore(sample, 3)
     await sample.tell(institution(version=9), api_key(9))
-    await _publish(sample, _relay(sample))
-    assert await _names(sample.streams) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]  # type: ignore[arg-type]
-    assert await _names(sample.streams, OWN) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]  # type: ignore[arg-type]
+    await publish(sample, relay_of(sample))
+    assert await names_of(sample.streams) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]  # type: ignore[arg-type]
+    assert await names_of(sample.streams, OWN) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]  # type: ignore[arg-type]
     assert sorted(sample.taken_back) == sorted([4, 5, 6, 7, 8] * 2)  # type: ignore[attr-defined]
     await reader.catch_up()
     assert [version for _, version in await sample.heard()] == list(range(1, 10))
@@ -108,10 +46,10 @@ async def _restore_unnumbered(sample: Sample) -> None:
 async def test_what_a_backup_holds_without_its_number_is_not_told_twice(sample: Sample) -> None:
     """It was published before the restore: it comes back with the position it had, and nothing waits any more."""
     await sample.tell(*(institution(version=n) for n in range(1, 4)))
-    await _publish(sample, _relay(sample))
+    await publish(sample, relay_of(sample))
     await _restore_unnumbered(sample)
-    await _publish(sample, _relay(sample))
-    assert await _names(sample.streams) == ["1-1", "1-2", "1-3"]  # type: ignore[arg-type]
+    await publish(sample, relay_of(sample))
+    assert await names_of(sample.streams) == ["1-1", "1-2", "1-3"]  # type: ignore[arg-type]
 
 
 async def test_unless_it_is_dropped_an_old_message_comes_behind_newer_ones(
@@ -124,10 +62,10 @@ async def test_unless_it_is_dropped_an_old_message_comes_behind_newer_ones(
 
     monkeypatch.setattr(outbox, "_drop_waiting", keep)
     await sample.tell(*(institution(version=n) for n in range(1, 4)))
-    await _publish(sample, _relay(sample))
+    await publish(sample, relay_of(sample))
     await _restore_unnumbered(sample)
-    await _publish(sample, _relay(sample))
-    assert (await _names(sample.streams))[3:] == ["2-1", "2-2", "2-3"]  # type: ignore[arg-type]
+    await publish(sample, relay_of(sample))
+    assert (await names_of(sample.streams))[3:] == ["2-1", "2-2", "2-3"]  # type: ignore[arg-type]
 
 
 async def _restore_empty(sample: Sample) -> None:
@@ -144,9 +82,9 @@ async def test_a_backup_older_than_a_stream_takes_it_back_by_its_name(sample: Sa
         return {PUB} if named else set()
 
     await sample.tell(*(institution(version=n) for n in range(1, 4)))
-    await _publish(sample, _relay(sample))
+    await publish(sample, relay_of(sample))
     await _restore_empty(sample)
-    await _publish(sample, _relay(sample, mine=mine))
+    await publish(sample, relay_of(sample, mine=mine))
     assert sample.taken_back == ([1, 2, 3] if named else [])  # type: ignore[attr-defined]
 
 
@@ -154,12 +92,12 @@ async def test_a_restored_node_asks_the_hub_before_its_first_message(sample: Sam
     """Database and Redis come from the same old backup: only the hub knows more, and nothing new is told before."""
     hub, node = MemoryStreams(), MemoryStreams()
     await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await _publish(sample, _relay(sample, streams=hub))
+    await publish(sample, relay_of(sample, streams=hub))
     await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await _restore(sample, 3)
+    await restore(sample, 3)
     await sample.tell(institution(version=9))
-    await _publish(sample, _relay(sample, Line(hub), node))
-    assert await _names(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]
+    await publish(sample, relay_of(sample, Line(hub), node))
+    assert await names_of(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]
     assert (await node.read(PUB, START, 8)) == await hub.read(PUB, START, 8)
 
 
@@ -167,11 +105,11 @@ async def test_without_asking_the_hub_two_histories_arise(sample: Sample) -> Non
     """The control: the same restored node without a witness writes another message to a position that is taken."""
     hub, node = MemoryStreams(), MemoryStreams()
     await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await _publish(sample, _relay(sample, streams=hub))
+    await publish(sample, relay_of(sample, streams=hub))
     await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await _restore(sample, 3)
+    await restore(sample, 3)
     await sample.tell(institution(version=9))
-    await _publish(sample, _relay(sample, None, node))
+    await publish(sample, relay_of(sample, None, node))
     [ours], [theirs] = await node.read(PUB, Position(1, 3), 1), await hub.read(PUB, Position(1, 3), 1)
     assert ours.position == theirs.position
     assert ours.hash != theirs.hash
@@ -182,32 +120,32 @@ async def test_a_cut_line_holds_a_node_up_for_a_moment_only(sample: Sample) -> N
     line = Line(MemoryStreams())
     line.cut = True
     await sample.tell(institution(version=1))
-    relay = _relay(sample, line)
-    await _publish(sample, relay)
-    assert await _names(sample.streams) == []  # type: ignore[arg-type]
+    relay = relay_of(sample, line)
+    await publish(sample, relay)
+    assert await names_of(sample.streams) == []  # type: ignore[arg-type]
     sample.clock.time += PATIENCE + timedelta(seconds=1)
-    await _publish(sample, relay)
-    assert await _names(sample.streams) == ["1-1"]  # type: ignore[arg-type]
+    await publish(sample, relay)
+    assert await names_of(sample.streams) == ["1-1"]  # type: ignore[arg-type]
 
 
 async def test_what_was_told_alone_is_told_again_behind_the_true_history(sample: Sample) -> None:
     """A restored node went on alone: when the line is back the hub's history stands, and ours follows in an epoch."""
     hub, node = MemoryStreams(), MemoryStreams()
     await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await _publish(sample, _relay(sample, streams=hub))
+    await publish(sample, relay_of(sample, streams=hub))
     await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await _restore(sample, 3)
+    await restore(sample, 3)
     line = Line(hub)
     line.cut = True
-    relay = _relay(sample, line, node)
+    relay = relay_of(sample, line, node)
     await sample.tell(institution(version=9), institution(version=10))
-    await _publish(sample, relay)
+    await publish(sample, relay)
     sample.clock.time += PATIENCE + timedelta(seconds=1)
-    await _publish(sample, relay)
-    assert await _names(node) == [f"1-{n}" for n in range(1, 6)]
+    await publish(sample, relay)
+    assert await names_of(node) == [f"1-{n}" for n in range(1, 6)]
     line.cut = False
-    await _publish(sample, relay)
-    assert await _names(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1", "2-2"]
+    await publish(sample, relay)
+    assert await names_of(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1", "2-2"]
     assert (await node.read(PUB, START, 8)) == await hub.read(PUB, START, 8)
 
 
@@ -215,17 +153,17 @@ async def test_what_was_told_alone_is_told_again_behind_the_true_history(sample:
 async def test_a_restart_in_the_middle_of_an_epoch_begins_no_other_one(sample: Sample, restored_to: int) -> None:
     """Once taken back, the next start finds the histories the same."""
     await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await _publish(sample, _relay(sample))
-    await _restore(sample, restored_to)
+    await publish(sample, relay_of(sample))
+    await restore(sample, restored_to)
     if not restored_to:
         async with sample.database.transaction() as connection:
             await connection.execute(sa.delete(stream_head))
         await sample.tell(institution(version=9))
     for _ in range(3):
-        await _publish(sample, _relay(sample))
+        await publish(sample, relay_of(sample))
     await sample.tell(institution(version=10))
-    await _publish(sample, _relay(sample))
-    last = (await _names(sample.streams))[8:]  # type: ignore[arg-type]
+    await publish(sample, relay_of(sample))
+    last = (await names_of(sample.streams))[8:]  # type: ignore[arg-type]
     assert last == (["2-1", "2-2"] if not restored_to else ["2-1"])
 
 
@@ -234,10 +172,10 @@ async def test_a_reader_does_not_step_over_the_end_of_an_epoch(sample: Sample) -
     reader = sample.reader(PUB)
     await reader.catch_up()
     await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await _publish(sample, _relay(sample))
-    await _restore(sample, 3)
+    await publish(sample, relay_of(sample))
+    await restore(sample, 3)
     await sample.tell(institution(version=9))
-    await _publish(sample, _relay(sample))
+    await publish(sample, relay_of(sample))
     entries = await sample.streams.read(PUB, START, 99)
     await reader.take(entries[:6])
     await sample.streams.trim(PUB, Position(2, 1))
