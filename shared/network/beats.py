@@ -28,14 +28,19 @@ class Beat:
     digest: str
     at: datetime
 
-    def fits(self, stream: str, state: Mapping[str, SignedEntry]) -> bool:
-        """Tell whether this is the whole state at the heartbeat's head, nothing more and nothing less."""
-        return len(state) == self.keys and state_digest(stream, state) == self.digest
+    def fits(self, hashes: Mapping[str, bytes]) -> bool:
+        """Tell whether these are the chain hashes of the whole state at the head, nothing more and nothing less."""
+        return len(hashes) == self.keys and digest_of(hashes) == self.digest
+
+
+def hashes_of(stream: str, state: Mapping[str, SignedEntry]) -> dict[str, bytes]:
+    """Give the chain hash of each entry of a state."""
+    return {name: entry.hash(stream) for name, entry in state.items()}
 
 
 def state_digest(stream: str, state: Mapping[str, SignedEntry]) -> str:
     """Give the digest over a state: its names in the order of their bytes, each with the hash of its entry."""
-    return digest_of({name: entry.hash(stream) for name, entry in state.items()})
+    return digest_of(hashes_of(stream, state))
 
 
 def digest_of(hashes: Mapping[str, bytes]) -> str:

@@ -1,10 +1,12 @@
 """Where the hub, what was signed, and the stream inside stand to each other, and how they are brought together."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
+from shared.kit.paging import PageSize
 from shared.kit.streams import GENESIS, START, Entry, Position
 from shared.network.entries import SignedEntry
 from shared.network.link.rows import NOTHING_SENT, Sent, Up
@@ -180,17 +182,34 @@ class Comparing:
         What came before is not known, and the protocol's word for that is a hash of zeros.
         """
         begin = await self._begin_of_end(up.position)
-        state = await self._around.local.state(self.stream) if self.name.kind == "pub" else {}
-        old = [one for one in state.values() if up.position < one.position and (begin is None or one.position < begin)]
-        rows = [self._signing.signed(one, GENESIS) for one in sorted(old, key=lambda one: one.position)]
-        if begin is not None:
-            new = Up(before(begin), GENESIS, None, begin)
-        elif rows:
-            new = Up(rows[-1].entry.position, rows[-1].hash, rows[-1].local_hash, rows[-1].entry.position)
-        else:
-            new = Up(inside, GENESIS, None, behind(inside))
+
+        def reached(last: Sent | None) -> Up:
+            if begin is not None:
+                return Up(before(begin), GENESIS, None, begin)
+            if last is not None:
+                return Up(last.entry.position, last.hash, last.local_hash, last.entry.position)
+            return Up(inside, GENESIS, None, behind(inside))
+
+        # At once or not at all: what is left of a half of it would be taken for what was sent, should the gap close.
+        pages, now = self._state_between(up.position, begin), self._around.clock.now()
+        new = await self._around.store.keep_signed_pages(self.stream, pages, reached, now)
         log.warning("begun_behind_gap", stream=self.stream, was=str(up.position), now=str(new.position))
-        return await self._keep(up, new, rows)
+        return new
+
+    async def _state_between(self, after: Position, end: Position | None) -> AsyncIterator[list[Sent]]:
+        """Sign the newest of each key that stands between two places, page by page, in their order."""
+        index = await self._around.local.state_index(self.stream) if self.name.kind == "pub" else {}
+        places = ((one.position, key) for key, one in index.items())
+        old = sorted(one for one in places if after < one[0] and (end is None or one[0] < end))
+        pages, done = PageSize(ADOPT), 0
+        while done < len(old):
+            part = old[done : done + pages.count]
+            there = await self._around.local.state_of(self.stream, [key for _, key in part])
+            # What has moved on since stands behind all this, and is sent from there.
+            found = [there[key] for place, key in part if key in there and there[key].position == place]
+            pages.saw(found)
+            done += len(part)
+            yield [self._signing.signed(one, GENESIS) for one in found]
 
     async def _keep(self, was: Up, new: Up, rows: list[Sent]) -> Up:
         if new != was:

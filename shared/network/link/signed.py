@@ -1,6 +1,6 @@
 """Own entries as they were signed: kept before they are sent, and as long as the hub may have to be filled again."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -41,11 +41,22 @@ class SignedStore(Fenced):
 
     async def keep_signed(self, stream: str, sent: Iterable[Sent], to: Up, now: datetime) -> None:
         """Keep entries before they are sent, and how far the stream is signed with them; a repeat changes nothing."""
-        rows = [row_of(stream, one, now) for one in sent]
         async with self._leading() as connection:
-            if rows:
-                await connection.execute(insert(connection, signed).on_conflict_do_nothing(), rows)
+            await _put_signed(connection, stream, sent, now)
             await _put_up(connection, stream, to)
+
+    async def keep_signed_pages(
+        self, stream: str, pages: AsyncIterator[list[Sent]], reached: Callable[[Sent | None], Up], now: datetime
+    ) -> Up:
+        """Keep entries page by page in one transaction; `reached` says of the last how far the stream is signed."""
+        last: Sent | None = None
+        async with self._leading() as connection:
+            async for page in pages:
+                await _put_signed(connection, stream, page, now)
+                last = page[-1] if page else last
+            to = reached(last)
+            await _put_up(connection, stream, to)
+        return to
 
     async def forget_signed(self, stream: str, behind: Position, to: Up) -> None:
         """Forget what was signed behind a position: the hub has another history, and it counts."""
@@ -147,6 +158,12 @@ class SignedStore(Fenced):
             for one in positions:
                 at = (signed.c.stream == stream) & (signed.c.epoch == one.epoch) & (signed.c.seq == one.seq)
                 await connection.execute(sa.delete(signed).where(at))
+
+
+async def _put_signed(connection: AsyncConnection, stream: str, sent: Iterable[Sent], now: datetime) -> None:
+    rows = [row_of(stream, one, now) for one in sent]
+    if rows:
+        await connection.execute(insert(connection, signed).on_conflict_do_nothing(), rows)
 
 
 async def _put_up(connection: AsyncConnection, stream: str, to: Up) -> None:

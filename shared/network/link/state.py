@@ -1,6 +1,5 @@
 """The state of a foreign stream, for who comes late: every key as its writer signed it, and nothing held back."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +7,7 @@ import structlog
 
 from shared.kit.clock import Clock
 from shared.kit.streams import Entry, Position, Streams
-from shared.network.beats import Beat, digest_of
+from shared.network.beats import Beat
 from shared.network.border import Genuine, check_beat, check_page, check_state
 from shared.network.entries import SignedEntry
 from shared.network.hub.streams import HubStreams
@@ -73,7 +72,7 @@ async def load_state(
     loaded = await _load(stream, sides, end, roster)
     if not isinstance(loaded, _Loaded):
         return loaded
-    if isinstance(beat, Beat) and beat.head == end and loaded.whole and _differs(beat, loaded.hashes):
+    if isinstance(beat, Beat) and beat.head == end and loaded.whole and not beat.fits(loaded.hashes):
         return Refusal("state_withheld", f"the state at {end} is not the one that its writer signed")
     last = loaded.last or await _last_of(stream, sides, end, roster)
     log.info("state_loaded", stream=stream, keys=len(loaded.hashes), end=str(end), proven=isinstance(beat, Beat))
@@ -115,7 +114,3 @@ async def _last_of(stream: str, sides: Sides, end: Position, roster: Roster) -> 
     now = sides.clock.now()
     checked = check_page(roster, stream, None, before(end), page, now, genuine=sides.genuine)
     return checked.accepted[0] if checked.accepted and checked.accepted[0].position == end else None
-
-
-def _differs(beat: Beat, hashes: Mapping[str, bytes]) -> bool:
-    return (beat.keys, beat.digest) != (len(hashes), digest_of(hashes))

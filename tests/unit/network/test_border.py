@@ -8,7 +8,7 @@ import pytest
 
 from shared.kit.streams import GENESIS, START, Position
 from shared.network import changes
-from shared.network.beats import Beat, beat_payload, state_digest
+from shared.network.beats import Beat, beat_payload, hashes_of, state_digest
 from shared.network.border import Checked, check_beat, check_page, check_state
 from shared.network.boxes import box_payload
 from shared.network.entries import SignedEntry
@@ -228,7 +228,7 @@ def test_a_heartbeat_is_its_writers_or_nobodys() -> None:
     """Another institution's, an unknown key's and another stream's heartbeat are refused."""
     good = _beat()
     assert isinstance(good, Beat)
-    assert good.fits(STREAM, {"run_1": FIRST})
+    assert good.fits(hashes_of(STREAM, {"run_1": FIRST}))
     for bad, code in (
         (_beat(VHS), "unknown_key"),
         (_beat(number=1), "unknown_key"),

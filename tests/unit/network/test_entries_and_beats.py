@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from shared.kit.streams import Position
-from shared.network.beats import Beat, BeatRefused, beat_payload, read_beat, state_digest
+from shared.network.beats import Beat, BeatRefused, beat_payload, hashes_of, read_beat, state_digest
 from shared.network.entries import (
     SignedBeat,
     beat_fields,
@@ -110,8 +110,8 @@ def test_the_digest_is_the_one_of_the_protocol_and_sees_every_change() -> None:
     lines = [name.encode() + b"\n" + state[name].hash(STREAM) for name in ("a", "z", "ä")]
     assert state_digest(STREAM, state) == sha256(b"".join(lines)).hexdigest()
     beat = Beat(Position(1, 3), b"", 3, state_digest(STREAM, state), NOW)
-    assert beat.fits(STREAM, state)
-    assert not beat.fits(STREAM, {**state, "b": entries[0]})
-    assert not beat.fits(STREAM, {name: state[name] for name in ("a", "z")})
-    assert not beat.fits(STREAM, {**state, "a": entries[1]})
-    assert not beat.fits(STREAM, {**state, "a": replace(entries[2], payload=b"{}")})
+    assert beat.fits(hashes_of(STREAM, state))
+    assert not beat.fits(hashes_of(STREAM, {**state, "b": entries[0]}))
+    assert not beat.fits(hashes_of(STREAM, {name: state[name] for name in ("a", "z")}))
+    assert not beat.fits(hashes_of(STREAM, {**state, "a": entries[1]}))
+    assert not beat.fits(hashes_of(STREAM, {**state, "a": replace(entries[2], payload=b"{}")}))
