@@ -12,6 +12,8 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from shared.network.hub.acl_check import Judgement
+    from shared.network.hub.certificate import Ends
+    from shared.network.hub.hub import HubFolder
     from shared.network.hub.tls import Certificates
 
 T = TypeVar("T")
@@ -101,6 +103,46 @@ def check(folder: Folder, address: Address = "", ca: Authority = "", as_json: As
     _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, hub_keeping.known_access(kept))), as_json)
 
 
+@hub.command("certificate")
+def certificate(
+    folder: Folder,
+    renew: Annotated[bool, typer.Option("--renew", help="Make a new one for the same names.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say until when the hub's certificate and its authority are valid, or make a new certificate."""
+    from shared.network.hub import certificate as kept  # noqa: PLC0415 - keeps `album` quick
+    from shared.network.hub.hub import HubFolder  # noqa: PLC0415 - as above
+
+    place, now = HubFolder(folder), datetime.now(UTC)
+    before = _or_exit(lambda: kept.ends_of(place))
+    ends = _or_exit(lambda: kept.renew(place, now)) if renew else before
+    if as_json:
+        until = {"server": ends.server.isoformat(), "authority": ends.authority.isoformat()}
+        typer.echo(json.dumps({"names": ends.names, **until, "ours": ends.ours, "renewed": renew}))
+        return
+    typer.echo(f"The hub's certificate for {', '.join(ends.names)} is valid until {_day(ends.server)}.")
+    typer.echo(f"Its authority, which all nodes trust, is valid until {_day(ends.authority)}.")
+    if renew:
+        _say_renewed(place, before, ends)
+    elif not ends.ours:
+        typer.echo("It was brought with --certificate; a new one comes from where this one came from.")
+    elif min(ends.server, ends.authority) - now < kept.SOON:
+        typer.echo("Make a new one: album hub certificate --renew")
+
+
+def _say_renewed(folder: "HubFolder", before: "Ends", after: "Ends") -> None:
+    typer.echo("The hub takes it when it is restarted: docker compose restart hub. The nodes wait, and catch up.")
+    if after.authority != before.authority:
+        typer.echo(
+            f"The authority is new as well, with the same key. Send {folder.ca} to all nodes, for the file that their "
+            f"ALBUM_HUB_CA names; those that still have the old one are shut out from {_day(before.authority)} on."
+        )
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
 def acl_command(
     judge: Annotated[bool, typer.Option("--check", help="Have a server judge them.")] = False,
     folder: Annotated[Path | None, typer.Option("--dir", envvar="ALBUM_HUB_DIR", help="The office's hub.")] = None,
@@ -130,9 +172,11 @@ def _or_exit(do: Callable[[], T]) -> T:
     """Say in one line what is missing: the folder, the hub, or its trust in us."""
     from redis.exceptions import RedisError  # noqa: PLC0415 - keeps `album` quick
 
+    from shared.network.refusal import Refused  # noqa: PLC0415 - as above
+
     try:
         return do()
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, Refused) as error:
         typer.echo(f"not done: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -79,6 +79,16 @@ class HubFolder:
         return self.server / "tls" / "ca.crt"
 
     @property
+    def certificate(self) -> Path:
+        """Give the server's certificate; it is there only with TLS."""
+        return self.server / "tls" / "server.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        """Give the authority's key; it is there only where the authority was made here."""
+        return self.office / "ca.key"
+
+    @property
     def office(self) -> Path:
         """Give the part that only the office reads."""
         return self.path / "office"
@@ -175,10 +185,15 @@ def write_acl(folder: HubFolder, access: Access) -> bool:
     rules = acl_file(access).encode()
     if folder.acl.exists() and folder.acl.read_bytes() == rules:
         return False
-    temporary = folder.acl.with_name(".users.acl.new")
-    _write(temporary, rules, 0o644)
-    temporary.replace(folder.acl)
+    write_at_once(folder.acl, rules)
     return True
+
+
+def write_at_once(path: Path, content: bytes) -> None:
+    """Write a file that the server reads, at once or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    _write(temporary, content, 0o644)
+    temporary.replace(path)
 
 
 def _write_certificates(folder: HubFolder, certificates: Certificates) -> None:
@@ -186,9 +201,9 @@ def _write_certificates(folder: HubFolder, certificates: Certificates) -> None:
     tls.mkdir(mode=0o755)
     parts: Sequence[tuple[Path, bytes | None, int]] = (
         (folder.ca, certificates.ca, 0o644),
-        (tls / "server.crt", certificates.certificate, 0o644),
+        (folder.certificate, certificates.certificate, 0o644),
         (tls / "server.key", certificates.key, 0o600),
-        (folder.office / "ca.key", certificates.ca_key, 0o600),
+        (folder.ca_key, certificates.ca_key, 0o600),
     )
     for path, content, mode in parts:
         if content is not None:

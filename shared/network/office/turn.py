@@ -12,6 +12,7 @@ from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.ending import is_ending, pause
 from shared.kit.node import Node
+from shared.network.hub.certificate import Ends, ends_of
 from shared.network.hub.hub import HubFolder, open_hub
 from shared.network.hub.streams import HubAway
 from shared.network.office.desk import RedisDesk
@@ -49,13 +50,15 @@ async def turn(node: Node[Any]) -> None:
     settings: Any = node.settings
     if not is_kept_here(settings):
         return
-    hours = Hours(node.works.clock, node.works.clock.now())
+    folder = HubFolder(Path(settings.hub_dir))
+    hours = Hours(node.works.clock, node.works.clock.now(), certificate=lambda: _certificate(folder))
     node.registry.register(hours)
     node.stops["office"] = hours.stopped
     while not is_ending():
         try:
             async with open_office(node.database, settings, node.works.clock) as office:
                 while not is_ending():
+                    _say_end(hours)
                     await office.keep_fresh()
                     hours.kept(await office.asking())
                     await pause(EVERY)
@@ -63,6 +66,20 @@ async def turn(node: Node[Any]) -> None:
             failures = hours.failed(_words(error))
             _say(error, failures)
             await pause(min(EVERY * failures, LONGEST_PAUSE))
+
+
+def _certificate(folder: HubFolder) -> Ends | None:
+    """Read until when the hub's certificate holds; None where it has none, or one that nobody can read."""
+    try:
+        return ends_of(folder)
+    except (OSError, Refused):
+        return None
+
+
+def _say_end(hours: Hours) -> None:
+    end = hours.ends_soon()
+    if end is not None:
+        log.warning("hub_certificate_ends", at=end.isoformat(), do="album hub certificate --renew")
 
 
 def _words(error: Exception) -> str:

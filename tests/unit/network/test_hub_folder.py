@@ -1,8 +1,6 @@
 """The office's hub as files: secrets apart from what the server sees, nothing overwritten, TLS that can be checked."""
 
-import socket
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -17,8 +15,9 @@ from shared.network.hub.acl import acl_file
 from shared.network.hub.hub import HubFolder, address_of, authority, make_hub, write_acl
 from shared.network.hub.keeping import thirteen
 from shared.network.hub.policy import may
-from shared.network.hub.tls import Certificates, make_certificates
+from shared.network.hub.tls import make_certificates
 from shared.network.roster import Status
+from tests.unit.network.handshake import shake_hands
 from tests.unit.network.network_sample import AWO, KARGAH, NOW, VHS, network
 
 HASH = sha256(b"password").digest()
@@ -116,40 +115,15 @@ def test_with_tls_there_is_no_other_port_and_a_container_sees_its_own_paths(tmp_
     assert address_of(folder) == "rediss://localhost:7002"
 
 
-def _shake_hands(server: Certificates, ca: bytes, name: str, folder: Path) -> str | None:
-    """Let a client who trusts `ca` connect to a server by a name; give the TLS version, raise where it refuses."""
-    (folder / "crt").write_bytes(server.certificate)
-    (folder / "key").write_bytes(server.key)
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(folder / "crt", folder / "key")
-    one, other = socket.socketpair()
-
-    def serve() -> None:
-        try:
-            with serving.wrap_socket(one, server_side=True) as line:
-                line.recv(1)
-        except (ssl.SSLError, OSError):
-            one.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        with other, ssl.create_default_context(cadata=ca.decode()).wrap_socket(other, server_hostname=name) as line:
-            line.send(b"x")
-            return line.version()
-    finally:
-        thread.join()
-
-
 def test_members_can_check_the_certificate_of_the_hub(tmp_path: Path) -> None:
     """Its names and addresses are accepted by whoever trusts its authority; another name or authority is refused."""
     made = make_certificates(["hub.example", "127.0.0.1"], NOW)
-    assert _shake_hands(made, made.ca, "hub.example", tmp_path) == "TLSv1.3"
-    assert _shake_hands(made, made.ca, "127.0.0.1", tmp_path) == "TLSv1.3"
+    assert shake_hands(made, made.ca, "hub.example", tmp_path) == "TLSv1.3"
+    assert shake_hands(made, made.ca, "127.0.0.1", tmp_path) == "TLSv1.3"
     with pytest.raises(ssl.SSLCertVerificationError, match=r"[Hh]ostname"):
-        _shake_hands(made, made.ca, "other.example", tmp_path)
+        shake_hands(made, made.ca, "other.example", tmp_path)
     with pytest.raises(ssl.SSLCertVerificationError, match="verify failed"):
-        _shake_hands(make_certificates(["hub.example"], NOW), made.ca, "hub.example", tmp_path)
+        shake_hands(make_certificates(["hub.example"], NOW), made.ca, "hub.example", tmp_path)
 
 
 def test_rules_are_written_at_once_and_only_when_they_change(tmp_path: Path) -> None:
