@@ -141,7 +141,10 @@ class Epochs:
     async def _agrees(self, stream: str, head: Head) -> bool:
         async with self._database.reading() as connection:
             known = await outbox.hash_at(connection, stream, head.position)
-        return known is None or head.hash is None or known == head.hash
+            if known is None:
+                # Trimmed, or never ours: then what we told went on past it.
+                return not await outbox.goes_past(connection, stream, head.position)
+        return head.hash is None or known == head.hash
 
     async def _last_in_common(self, stream: str, witness: Witness, ours: Position) -> Position:
         """Find where the two histories part; each hash binds all before it, so halving finds the place."""

@@ -11,7 +11,7 @@ from shared.contract.envelope import MessageRefused, open_envelope
 from shared.kit.database import upsert
 from shared.kit.numbering import PAGE
 from shared.kit.paging import within_a_page
-from shared.kit.streams import GENESIS, START, Entry, Position
+from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.kit.tables import blanked, outbox, stream_head
 
 _ENDS = sa.select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq)
@@ -154,6 +154,20 @@ async def hash_at(connection: AsyncConnection, stream: str, position: Position) 
         )
     )
     return found.scalar_one_or_none()
+
+
+async def goes_past(connection: AsyncConnection, stream: str, position: Position) -> bool:
+    """Tell whether our log never had a position: by their hashes its neighbours there are next to each other."""
+    place, given = sa.tuple_(outbox.c.epoch, outbox.c.seq), sa.tuple_(position.epoch, position.seq)
+    ours = sa.select(outbox.c.epoch, outbox.c.seq, outbox.c.payload, outbox.c.hash).where(outbox.c.stream == stream)
+    down = (outbox.c.epoch.desc(), outbox.c.seq.desc())
+    before = (await connection.execute(ours.where(place < given).order_by(*down).limit(1))).first()
+    behind = (
+        await connection.execute(ours.where(place > given).order_by(outbox.c.epoch, outbox.c.seq).limit(1))
+    ).first()
+    if before is None or behind is None:
+        return False
+    return chain(before.hash, stream, Position(behind.epoch, behind.seq), behind.payload) == bytes(behind.hash)
 
 
 async def newest_by_key(connection: AsyncConnection, stream: str) -> dict[str, Entry]:

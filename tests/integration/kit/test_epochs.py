@@ -149,6 +149,58 @@ async def test_what_was_told_alone_is_told_again_behind_the_true_history(sample:
     assert (await node.read(PUB, START, 8)) == await hub.read(PUB, START, 8)
 
 
+async def _alone_in_an_epoch_of_its_own(sample: Sample) -> MemoryStreams:
+    """Restore a node whose Redis knows more than its backup, and the hub more than both; let it go on alone first."""
+    hub, node = MemoryStreams(), MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await publish(sample, relay_of(sample, streams=hub))
+    await node.append(PUB, START, await hub.read(PUB, START, 5), {})
+    await restore(sample, 3)
+    line = Line(hub)
+    line.cut = True
+    relay = relay_of(sample, line, node)
+    await sample.tell(institution(version=9))
+    await publish(sample, relay)
+    sample.clock.time += PATIENCE + timedelta(seconds=1)
+    await publish(sample, relay)
+    assert await names_of(node) == [*(f"1-{n}" for n in range(1, 6)), "2-1"]
+    line.cut = False
+    await publish(sample, relay)
+    return node
+
+
+async def test_what_the_hub_holds_below_an_epoch_that_was_begun_alone_comes_back_too(sample: Sample) -> None:
+    """The hub's end stands before ours, but our log went on right past it: what is there was never ours."""
+    node = await _alone_in_an_epoch_of_its_own(sample)
+    assert await names_of(node) == [*(f"1-{n}" for n in range(1, 9)), "3-1"]
+
+
+async def test_unless_that_is_seen_it_counts_as_trimmed_and_is_lost(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: three messages stay on the hub, and this node never hears of them again."""
+
+    async def never(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(outbox, "goes_past", never)
+    node = await _alone_in_an_epoch_of_its_own(sample)
+    assert await names_of(node) == [*(f"1-{n}" for n in range(1, 6)), "2-1"]
+
+
+async def test_an_end_of_the_hub_that_is_trimmed_here_agrees(sample: Sample) -> None:
+    """The neighbours of what was trimmed are none by their hashes: no epoch begins."""
+    hub = MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await publish(sample, relay_of(sample))
+    await hub.append(PUB, START, await sample.streams.read(PUB, START, 5), {})
+    async with sample.database.transaction() as connection:
+        await connection.execute(sa.delete(rows).where(rows.c.stream == PUB, rows.c.seq.in_([4, 5, 6])))
+    await sample.tell(institution(version=9))
+    await publish(sample, relay_of(sample, Line(hub)))
+    assert (await names_of(sample.streams))[8:] == ["1-9"]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("restored_to", [0, 1, 4, 7])
 async def test_a_restart_in_the_middle_of_an_epoch_begins_no_other_one(sample: Sample, restored_to: int) -> None:
     """Once taken back, the next start finds the histories the same."""
