@@ -183,13 +183,21 @@ class Epochs:
         """Take back page by page; each leaves what a newer backup would have held, so that a next start goes on."""
         # A stream that is written without the hub is clear: nothing may be numbered between two pages.
         self._cleared.discard(stream)
-        taken = again = 0
+        async with self._database.reading() as connection:
+            again = await outbox.length_of_log(connection, stream, behind=at)
+        # Ours was read by some already: the stream is written anew from the log, once that has the true history. It
+        # goes first, for a start that ended between the two would have nothing to tell again; unless it is read here.
+        if again and witness is not self._local:
+            await self._forget(stream)
+        taken = 0
         async for page in self._lost(stream, witness, at, head.position):
-            again += await self._take_back(stream, at, page, head, ours)
+            await self._take_back(stream, at, page, head, ours)
             taken += len(page)
             at = ours = page[-1].position
         if not taken:
-            again = await self._take_back(stream, at, [], head, ours)
+            await self._take_back(stream, at, [], head, ours)
+        if again and witness is self._local:
+            await self._forget(stream)
         log.warning(
             "epoch_begun",
             stream=stream,
@@ -203,19 +211,21 @@ class Epochs:
         async with self._database.reading() as connection:
             return await outbox.epoch_of(connection, stream)
 
-    async def _take_back(self, stream: str, at: Position, lost: list[Entry], head: Head, ours: Position) -> int:
-        """Keep a page, and begin the epoch behind it with its hash; give how many of ours are to be told again."""
+    async def _forget(self, stream: str) -> None:
+        async with self._database.transaction() as connection:
+            if not await self._lease.confirm(connection):
+                raise Transient(f"{stream} is written by somebody else now")
+        await self._streams.forget(stream)
+
+    async def _take_back(self, stream: str, at: Position, lost: list[Entry], head: Head, ours: Position) -> None:
+        """Keep a page, and begin the epoch behind it with its hash; what of ours is behind it is to be told again."""
         async with self._database.transaction() as connection:
             if not await self._lease.confirm(connection) or await outbox.end_of_log(connection, stream) != ours:
                 raise Transient(f"{stream} moved while it was compared")
-            again = await outbox.unnumber_behind(connection, stream, at)
+            await outbox.unnumber_behind(connection, stream, at)
             await outbox.keep_lost(connection, stream, lost, self._clock.now())
             hash_ = lost[-1].hash if lost else head.hash or await outbox.hash_at(connection, stream, at)
             # One that was begun by a start which did not come to its end is begun still: no number is given twice.
             epoch = max(head.position.epoch + 1, ours.epoch + 1, await outbox.epoch_of(connection, stream))
             await outbox.begin_epoch(connection, stream, epoch, hash_)
             await self._recover(connection, lost)
-        if again:
-            # Ours was read by some already: the stream is written anew from the log, which has the true history now.
-            await self._streams.forget(stream)
-        return again

@@ -50,9 +50,10 @@ async def end_of_log(connection: AsyncConnection, stream: str) -> Position:
     return Position(last.epoch, last.seq) if last else START
 
 
-async def length_of_log(connection: AsyncConnection, stream: str) -> int:
-    """Give how many numbered messages the log still has of a stream."""
-    numbered = sa.select(sa.func.count()).where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
+async def length_of_log(connection: AsyncConnection, stream: str, behind: Position = START) -> int:
+    """Give how many numbered messages the log still has of a stream, behind a position."""
+    place = sa.tuple_(outbox.c.epoch, outbox.c.seq) > sa.tuple_(behind.epoch, behind.seq)
+    numbered = sa.select(sa.func.count()).where(outbox.c.stream == stream, outbox.c.seq.is_not(None), place)
     return (await connection.execute(numbered)).scalar_one()
 
 
@@ -75,15 +76,14 @@ async def epoch_of(connection: AsyncConnection, stream: str) -> int:
     return found.scalar_one_or_none() or 0
 
 
-async def unnumber_behind(connection: AsyncConnection, stream: str, after: Position) -> int:
-    """Take their numbers from the messages behind a position, so that they are told again; give how many."""
+async def unnumber_behind(connection: AsyncConnection, stream: str, after: Position) -> None:
+    """Take their numbers from the messages behind a position, so that they are told again."""
     behind = sa.tuple_(outbox.c.epoch, outbox.c.seq) > sa.tuple_(after.epoch, after.seq)
-    done = await connection.execute(
+    await connection.execute(
         sa.update(outbox)
         .where(outbox.c.stream == stream, outbox.c.seq.is_not(None), behind)
         .values(epoch=None, seq=None, hash=None)
     )
-    return done.rowcount
 
 
 async def keep_lost(connection: AsyncConnection, stream: str, entries: list[Entry], now: datetime) -> None:

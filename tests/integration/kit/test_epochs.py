@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from shared.kit import outbox
+from shared.kit import epochs, outbox
 from shared.kit.epochs import PATIENCE
 from shared.kit.gaps import contiguous
 from shared.kit.memory_streams import MemoryStreams
+from shared.kit.numbering import number_waiting
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
@@ -147,6 +148,22 @@ async def test_what_was_told_alone_is_told_again_behind_the_true_history(sample:
     await publish(sample, relay)
     assert await names_of(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1", "2-2"]
     assert (await node.read(PUB, START, 8)) == await hub.read(PUB, START, 8)
+
+
+async def test_all_pages_come_back_before_the_stream_is_forgotten_that_holds_them(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers were given beside a node's Redis, which alone has the true history: none of its pages is lost."""
+    monkeypatch.setattr(epochs, "PAGE", 2)
+    node = MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await publish(sample, relay_of(sample, streams=node))
+    await restore(sample, 3)
+    await sample.tell(institution(version=9), institution(version=10))
+    async with sample.database.transaction() as connection:
+        await number_waiting(connection, lambda _: True)
+    await publish(sample, relay_of(sample, streams=node))
+    assert await names_of(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1", "2-2"]
 
 
 async def _alone_in_an_epoch_of_its_own(sample: Sample) -> MemoryStreams:
