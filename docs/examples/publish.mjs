@@ -19,7 +19,7 @@ const run = (number, title, state, more = {}) => ({
   to_level: "B2",
   starts_on: "2027-03-01",
   capacity: 18,
-  availability: { free: 4, waiting: "0", as_of: new Date().toISOString() },
+  availability: { free: 4, waiting: "0", as_of: "2026-11-23T08:00:00Z" },
   ...more,
 });
 

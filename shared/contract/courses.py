@@ -1,15 +1,14 @@
 """What the service courses tells: runs to the network; contacts and enrolments inside an institution."""
 
-from datetime import date
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import AwareDatetime, Field
+from typing import ClassVar, Literal
 
 from shared.contract.envelope import Message
 from shared.contract.referrals import ReferralField
 from shared.contract.words import (
     Audience,
     Availability,
+    Count,
+    Day,
     EnrolmentState,
     FieldOfAction,
     Frozen,
@@ -17,14 +16,17 @@ from shared.contract.words import (
     Language,
     Level,
     Line,
+    Moment,
     Personal,
     Place,
+    PlaceInQueue,
     Prose,
     RunKind,
     RunState,
     SeatCause,
     Session,
     Slug,
+    VersionOfOther,
 )
 
 
@@ -41,16 +43,16 @@ class RunPicture(Frozen):
     state: RunState
     from_level: Level | None = None
     to_level: Level | None = None
-    ue: Annotated[int, Field(ge=0)] = 0
-    starts_on: date | None = None
-    ends_on: date | None = None
+    ue: Count = 0
+    starts_on: Day | None = None
+    ends_on: Day | None = None
     sessions: tuple[Session, ...] = ()
     place: Place = Place()
     part_time: bool = False
     mornings: bool = False
     childcare: bool = False
-    minimum: Annotated[int, Field(ge=0)] = 0
-    capacity: Annotated[int, Field(ge=0)]
+    minimum: Count = 0
+    capacity: Count
     availability: Availability
     cancelled_reason: Line | None = None
 
@@ -149,9 +151,9 @@ class EnrolmentChanged(Message):
     participant_id: Id
     state: EnrolmentState
     cause: SeatCause
-    place_in_queue: Annotated[int, Field(ge=1)] | None = None
-    offered_until: AwareDatetime | None = None
+    place_in_queue: PlaceInQueue | None = None
+    offered_until: Moment | None = None
     reason: Line | None = None
-    run_version: int
+    run_version: VersionOfOther
     run: RunPicture
     referred: Referred | None = None

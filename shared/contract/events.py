@@ -1,24 +1,26 @@
 """What the service events tells: meetings to the network; contacts and registrations inside an institution."""
 
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import AwareDatetime, Field
+from typing import ClassVar, Literal
 
 from shared.contract.envelope import Message
 from shared.contract.words import (
     Audience,
     Availability,
+    Count,
     Frozen,
     Id,
     Language,
     Line,
     MeetingKind,
     MeetingState,
+    Moment,
     Personal,
     Place,
+    PlaceInQueue,
     Prose,
     RegistrationState,
     SeatCause,
+    VersionOfOther,
 )
 
 
@@ -32,12 +34,12 @@ class MeetingPicture(Frozen):
     state: MeetingState
     title: Line
     description: Prose | None = None
-    starts: AwareDatetime
-    ends: AwareDatetime | None = None
+    starts: Moment
+    ends: Moment | None = None
     place: Place = Place()
     interests: tuple[Line, ...] = ()
     languages: tuple[Language, ...] = ()
-    capacity: Annotated[int, Field(ge=0)]
+    capacity: Count
     availability: Availability
     reason: Line | None = None
 
@@ -117,9 +119,9 @@ class RegistrationChanged(Message):
     participant_id: Id
     state: RegistrationState
     cause: SeatCause
-    place_in_queue: Annotated[int, Field(ge=1)] | None = None
-    offered_until: AwareDatetime | None = None
-    confirm_until: AwareDatetime | None = None
+    place_in_queue: PlaceInQueue | None = None
+    offered_until: Moment | None = None
+    confirm_until: Moment | None = None
     reason: Line | None = None
-    meeting_version: int
+    meeting_version: VersionOfOther
     meeting: MeetingPicture

@@ -1,6 +1,5 @@
 """What the service members tells: institutions and projects to the network, keys inside an institution."""
 
-from datetime import date
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import HttpUrl, StringConstraints
@@ -8,6 +7,7 @@ from pydantic import HttpUrl, StringConstraints
 from shared.contract.envelope import Message
 from shared.contract.words import (
     Audience,
+    Day,
     District,
     FieldOfAction,
     Frozen,
@@ -35,7 +35,7 @@ class InstitutionPicture(Frozen):
     district: District | None = None
     quarter: Quarter | None = None
     statute_version: Line | None = None
-    statute_accepted_on: date | None = None
+    statute_accepted_on: Day | None = None
 
 
 class InstitutionMessage(Message):
@@ -91,8 +91,8 @@ class ProjectPicture(Frozen):
     field_of_action: FieldOfAction
     programme: Line | None = None
     partners: tuple[Line, ...] = ()
-    starts_on: date
-    ends_on: date | None = None
+    starts_on: Day
+    ends_on: Day | None = None
 
 
 class ProjectMessage(Message):

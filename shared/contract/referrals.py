@@ -3,14 +3,13 @@
 Personal data travels once, in `ReferralSent`, sealed for a key that the receiver made for this referral alone.
 """
 
-from datetime import date
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from shared.contract.envelope import SealedMessage
-from shared.contract.words import Frozen, Id, Language, Level, Line, Personal
+from shared.contract.words import Day, Frozen, Id, Language, Level, Line, Moment, Personal
 
 SkillName = Literal["listening", "reading", "speaking", "writing"]
 DayPart = Literal["morning", "afternoon", "evening"]
@@ -61,7 +60,7 @@ class SkillFound(Frozen):
     """A level in one skill and the day on which it was found."""
 
     level: Level
-    on: date
+    on: Day
 
 
 class ReferredPerson(Frozen):
@@ -95,7 +94,7 @@ class ReferralAsked(ReferralMessage):
     run_id: Id
     fields: Annotated[tuple[ReferralField, ...], Field(min_length=1)]
     purpose: Line
-    expires_on: date
+    expires_on: Day
 
 
 class ReferralOpened(ReferralMessage):
@@ -154,7 +153,7 @@ class ErasureReceipt(ReferralMessage):
 
     type: Literal["courses.erasure.receipt.v1"] = "courses.erasure.receipt.v1"
     what: tuple[Erased, ...]
-    at: AwareDatetime
+    at: Moment
     signed_by: Literal["institution", "node"]
     kid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     signature: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 T = TypeVar("T")
 
@@ -26,7 +27,22 @@ LINE = r"^[^\x00-\x1f\x7f\u2028\u2029]+$"  # a line break in a name would begin 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=LINE)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
-Version = Annotated[int, Field(ge=1)]
+
+
+def _said(least: int | None, most: int) -> WithJsonSchema:
+    # No released schema has the upper limit, and none gets narrower: it stands there in words.
+    lower = {} if least is None else {"minimum": least}
+    return WithJsonSchema({"type": "integer", **lower, "description": f"at most {most}"})
+
+
+# What every reader and database can hold: whole numbers of JSON are exact up to here (RFC 7493), and a day near the end
+# of the calendar is none any more in another zone.
+Version = Annotated[int, Field(ge=1, le=2**53 - 1), _said(1, 2**53 - 1)]
+VersionOfOther = Annotated[int, Field(ge=0, le=2**53 - 1), _said(None, 2**53 - 1)]
+Count = Annotated[int, Field(ge=0, le=1_000_000), _said(0, 1_000_000)]
+PlaceInQueue = Annotated[int, Field(ge=1, le=1_000_000), _said(1, 1_000_000)]
+Day = Annotated[date, Field(ge=date(1900, 1, 1), lt=date(2200, 1, 1))]
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
 
 class Audience(StrEnum):
@@ -230,14 +246,14 @@ class Place(Frozen):
 class Session(Frozen):
     """One dated lesson of a run, or the time of a meeting."""
 
-    starts: AwareDatetime
-    ends: AwareDatetime
+    starts: Moment
+    ends: Moment
     room: Line | None = None
 
 
 class Availability(Frozen):
     """How many seats are free, and when that was so: a dated picture, only the owner gives seats."""
 
-    free: Annotated[int, Field(ge=0)]
+    free: Count
     waiting: WaitingBand
-    as_of: AwareDatetime
+    as_of: Moment

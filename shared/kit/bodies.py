@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
-    AwareDatetime,
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +17,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from shared.contract import words
 from shared.contract.words import LINE, District, Quarter, districts
+from shared.kit.errors import Invalid
 
 NO_NUL = r"^[^\x00]*$"
 _SPACES = r"\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -30,13 +32,13 @@ def trimmed(visible: str, inner: str) -> str:
     return rf"^{around}{visible}({inner}{{0,198}}{visible})?{around}$"
 
 
-def _written(form: str, *kinds: type) -> BeforeValidator:
+def _written(form: str, *kinds: type, such_as: str) -> BeforeValidator:
     """Refuse what is not written in a form; pydantic alone takes any number for a moment or a day."""
 
     def check(value: Any) -> Any:
         if isinstance(value, kinds) or (isinstance(value, str) and re.match(form, value)):
             return value
-        raise ValueError("is not written as ISO 8601 has it")
+        raise ValueError(f"is written in another way, such as {such_as}")
 
     return BeforeValidator(check)
 
@@ -54,9 +56,24 @@ def _truth(value: Any) -> Any:
     raise ValueError("is true or false")
 
 
-Moment = Annotated[AwareDatetime, _written(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", datetime)]
-Day = Annotated[date, _written(r"\d{4}-\d\d-\d\d$", date)]
+_MOMENT = _written(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", datetime, such_as="2027-03-01T09:00:00+01:00")
+Moment = Annotated[words.Moment, _MOMENT]
+Day = Annotated[words.Day, _written(r"\d{4}-\d\d-\d\d$", date, such_as="2027-03-01")]
 WHOLE = BeforeValidator(_whole)
+ID = r"[a-z]+_[0-9a-z]{8,40}"
+
+
+def cursor(form: str) -> AfterValidator:
+    """Refuse as a cursor what no page gave as its `next`: an empty page would say that there is nothing more."""
+
+    def check(value: str) -> str:
+        if value and not re.fullmatch(form, value):
+            raise Invalid("after: this is no `next` of a page", code="cursor_unreadable")
+        return value
+
+    return AfterValidator(check)
+
+
 Truth = Annotated[bool, BeforeValidator(_truth)]
 # Names that RFC 6761 keeps for other uses reach nobody.
 Mail = Annotated[

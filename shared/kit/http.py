@@ -24,6 +24,7 @@ from shared.kit.applying import is_transient
 from shared.kit.changes import public_types
 from shared.kit.describing import VERSION, ProblemDetails, described
 from shared.kit.errors import TITLES, Invalid, NotFound, Problem, TooLarge, Unauthorised, Unavailable
+from shared.kit.head_only import HeadOnly
 from shared.kit.idempotency import Idempotent, Replayed
 from shared.kit.keys import OfficeKey, ReadKey, WriteKey, caller, node_of
 from shared.kit.limits import TooMany
@@ -37,6 +38,8 @@ __all__ = ["OfficeKey", "ProblemDetails", "ReadKey", "WriteKey", "application", 
 log = structlog.get_logger()
 
 _kit = APIRouter()
+_NOT_PARSED = "There was an error parsing the body"
+"""What FastAPI says of bytes that are no text."""
 
 
 class KeyReport(BaseModel):
@@ -149,6 +152,7 @@ def application(node: Node[Any], **options: Any) -> FastAPI:
     app.add_middleware(Matching)
     app.add_middleware(Tagged)
     app.add_middleware(Faults)
+    app.add_middleware(HeadOnly)
     app.add_middleware(Admission, door=door, refuse=_refusal)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(Replayed, _on_replayed)
@@ -189,16 +193,22 @@ async def _on_refused(_: Request, error: Exception) -> Response:
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    faults = [f"{'.'.join(str(p) for p in e['loc'][1:]) or e['loc'][0]}: {e['msg']}" for e in error.errors()]
-    return _problem(422, "invalid", "; ".join(faults[:5]))
+    return _problem(422, "invalid", "; ".join(map(_fault, error.errors()[:5])))
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"the body is no JSON at character {error['loc'][-1]}"
+    return f"{'.'.join(str(part) for part in error['loc'][1:]) or error['loc'][0]}: {error['msg']}"
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     if error.status_code == 405:
         error.headers = {"Allow": ", ".join(_methods_at(request))}
+    detail = "the body is no JSON in UTF-8" if error.detail == _NOT_PARSED else str(error.detail)
     codes = {404: "not_found", 405: "method_not_allowed", 413: TooLarge.code, 429: TooMany.code, 503: Unavailable.code}
-    return _problem(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail), error.headers)
+    return _problem(error.status_code, codes.get(error.status_code, "bad_request"), detail, error.headers)
 
 
 def _methods_at(request: Request) -> list[str]:

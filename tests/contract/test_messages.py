@@ -1,14 +1,18 @@
 """What every message of the network keeps to."""
 
+import copy
 import inspect
 import json
+import re
 import typing
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import reduce
+from operator import getitem
 from typing import Any, ClassVar, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from shared.contract import asyncapi, released
 from shared.contract.catalogue import CATALOGUE, find
@@ -119,6 +123,37 @@ def test_every_released_sample_still_parses(message: type[Message]) -> None:
     for body in history["samples"]:
         assert message.model_validate(body).key
     assert released.breaks(message, history["schema"]) == []
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield (*path, name), one
+        yield from _places(one, (*path, name))
+
+
+def _unheard(value: Any) -> list[Any]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [2**63, 2**53]
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return ["0001-01-01", "9999-12-31"]
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value):
+        return ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+    return []
+
+
+@EVERY
+def test_no_field_takes_what_no_reader_could_hold(message: type[Message]) -> None:
+    """Numbers beyond 64 bits stop a stream at every border; the calendar's last day is none in other zones."""
+    whole = json.loads(json.dumps(sample(message), default=str))
+    assert message.model_validate(whole)
+    for path, value in _places(whole):
+        for unheard in _unheard(value):
+            changed = copy.deepcopy(whole)
+            *before, last = path
+            reduce(getitem, before, changed)[last] = unheard
+            with pytest.raises(ValidationError):
+                message.model_validate(changed)
 
 
 def test_nothing_that_was_released_is_gone() -> None:

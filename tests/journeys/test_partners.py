@@ -45,7 +45,7 @@ def _run_node(story: Story, platform: Embedded) -> list[str]:
 
 
 async def test_the_nodejs_example_publishes_runs_that_everybody_sees(story: Story, platform: Embedded) -> None:
-    """Two runs are told and one is cancelled; sent again, a message with other words under its id is named."""
+    """Two runs are told and one is cancelled; sent again, each is answered with `repeated`."""
     assert [line.split()[:2] for line in _run_node(story, platform)] == [
         ["run_kufer0001-1", "accepted"],
         ["run_kufer0002-1", "accepted"],
@@ -58,7 +58,7 @@ async def test_the_nodejs_example_publishes_runs_that_everybody_sees(story: Stor
 
     told = await until("the cancelled run is seen", cancelled)
     assert (told["institution"], told["version"], told["run"]["cancelled_reason"]) == (OWNER, 2, "Zu wenige")
-    assert [line.split()[1:3] for line in _run_node(story, platform)] == [["refused", "id_reused"]] * 3
+    assert [line.split()[1:3] for line in _run_node(story, platform)] == [["repeated"]] * 3
 
 
 def _run_redis(platform: Embedded, path: str) -> str:

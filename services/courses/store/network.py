@@ -62,10 +62,12 @@ class NetworkStore:
 
     async def newest(self, institution: str | None = None) -> tuple[int, int, datetime | None]:
         """Give figures that change with everything heard: how many runs, their versions together, the last moment."""
-        figures = (sa.func.count(), sa.func.coalesce(sa.func.sum(t.c.version), 0), sa.func.max(t.c.seen_at))
+        # Versions may be moments in milliseconds or larger: their sum must fit into 64 bits on SQLite.
+        versions = sa.func.coalesce(sa.func.sum(t.c.version % 2**31), 0)
+        figures = (sa.func.count(), versions, sa.func.max(t.c.seen_at))
         query = sa.select(*figures).where(*_conditions(Wanted(institution)))
-        count, versions, moment = (await self.connection.execute(query)).one()
-        return int(count), int(versions), moment
+        count, version, moment = (await self.connection.execute(query)).one()
+        return int(count), int(version), moment
 
     async def seen_run(self, run_id: str) -> list[Seen]:
         """Give what institutions tell of a run: one entry, unless somebody uses another's id."""

@@ -1,5 +1,6 @@
 """The life of an institution in the network: applied > admitted > active <> suspended > left."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -33,8 +34,16 @@ class Institution:
         return self.picture.slug
 
 
+# On the hub these name users of another kind.
+_RESERVED = re.compile(r"default|join-.*")
+
+
 def new(slug: str, profile: Mapping[str, Any], state: State = State.APPLIED) -> Institution:
     """Give an institution that is not known yet; raises Misfit."""
+    if _RESERVED.fullmatch(slug):
+        raise Misfit(
+            "reserved", f"slug: '{slug}' is reserved; 'default' and what begins with 'join-' name no institution"
+        )
     return Institution(_fitting({**profile, "slug": slug, "state": state}), 1)
 
 
