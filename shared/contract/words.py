@@ -42,7 +42,8 @@ VersionOfOther = Annotated[int, Field(ge=0, le=2**53 - 1), _said(None, 2**53 - 1
 Count = Annotated[int, Field(ge=0, le=1_000_000), _said(0, 1_000_000)]
 PlaceInQueue = Annotated[int, Field(ge=1, le=1_000_000), _said(1, 1_000_000)]
 Day = Annotated[date, Field(ge=date(1900, 1, 1), lt=date(2200, 1, 1))]
-Moment = Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+FIRST_MOMENT = datetime(1900, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, Field(ge=FIRST_MOMENT, lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
 
 class Audience(StrEnum):

@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 from services.courses.domain.refusal import Misfit, Refused
 from shared.contract.courses import RunPicture
-from shared.contract.words import Availability, FieldOfAction, Level, Place, RunKind, RunState, Session, WaitingBand
+from shared.contract.words import (
+    FIRST_MOMENT,
+    Availability,
+    FieldOfAction,
+    Level,
+    Place,
+    RunKind,
+    RunState,
+    Session,
+    WaitingBand,
+)
 from shared.contract.zone import BERLIN
 from shared.seats.rule import Seats
 
@@ -254,9 +264,9 @@ def first_day(told: RunPicture) -> date | None:
 
 def is_visible_change(before: Run, after: Run) -> bool:
     """Tell whether the public sees a difference beyond the seats."""
-    moment = datetime.min.replace(tzinfo=BERLIN)
-    same = {"taken": 0, "held": 0, "waiting": 0, "registered_elsewhere": 0, "counted_at": moment}
-    return picture(replace(before, **same), moment) != picture(replace(after, **same), moment)  # type: ignore[arg-type]  # the names decide the types
+    same = {"taken": 0, "held": 0, "waiting": 0, "registered_elsewhere": 0, "counted_at": FIRST_MOMENT}
+    was, becomes = (picture(replace(run, **same), FIRST_MOMENT) for run in (before, after))  # type: ignore[arg-type]  # the names decide the types
+    return was != becomes
 
 
 def matters_to_people(before: Run, after: Run) -> bool:

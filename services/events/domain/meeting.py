@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal
 
 from services.events.domain.refusal import Misfit, Refused
 from shared.contract.events import MeetingPicture
-from shared.contract.words import Availability, MeetingKind, MeetingState, Place, WaitingBand
+from shared.contract.words import FIRST_MOMENT, Availability, MeetingKind, MeetingState, Place, WaitingBand
 from shared.seats.rule import Seats
 
 Step = Literal["publish", "postpone", "cancel", "hold"]
@@ -225,10 +225,9 @@ def as_told(told: MeetingPicture, institution: str, version: int, kept: Meeting 
 
 def is_visible_change(before: Meeting, after: Meeting) -> bool:
     """Tell whether the public sees a difference beyond the seats."""
-    moment = datetime.min.replace(tzinfo=UTC)
 
     def without_seats(meeting: Meeting) -> MeetingPicture:
-        return picture(replace(meeting, taken=0, held=0, waiting=0, limit=None, counted_at=moment), moment)
+        return picture(replace(meeting, taken=0, held=0, waiting=0, limit=None, counted_at=FIRST_MOMENT), FIRST_MOMENT)
 
     return without_seats(before) != without_seats(after)
 
