@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from shared.kit.command import on_database, works_of
 from shared.kit.database import Database
 from shared.kit.directory import known_institutions
 from shared.kit.node import Service
+from shared.kit.sentences import Unable
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A catalogue file.")]
 Institution = Annotated[str, typer.Option(help="Whose courses these are, such as vhs-hannover.")]
@@ -69,7 +71,7 @@ def _importer(form: Format, service: Callable[[], Service]) -> Callable[..., Non
             entries = read(form, stream, institution, SystemClock().now())
         chosen = service()
         report, known = on_database(
-            chosen, lambda database: _imported(chosen, database, form, institution, entries, preview)
+            chosen, lambda database: _imported(chosen, database, form, institution, entries, preview), or_empty=preview
         )
         if as_json:
             typer.echo(json.dumps(importing.as_json(report), ensure_ascii=False))
@@ -77,7 +79,7 @@ def _importer(form: Format, service: Callable[[], Service]) -> Callable[..., Non
             _show(report, preview)
             if not known:
                 typer.echo(f"'{institution}' is not known here yet; is that its slug?", err=True)
-        if report.unreadable:
+        if not report.courses:
             raise typer.Exit(1)
 
     return bring_in
@@ -88,11 +90,25 @@ def _check(institution: str | None) -> None:
         raise typer.BadParameter(f"'{institution}' is no slug of an institution, such as vhs-hannover")
 
 
+def _check_known(institution: str, known: Collection[str]) -> None:
+    """Refuse a slug that nobody has: what was published under it would be everywhere, and nobody's."""
+    if institution in known:
+        return
+    if not known:
+        raise Unable("courses knows no institution yet: `album institutions add` makes one, the services tell courses")
+    near = get_close_matches(institution, known) or sorted(known)[:20]
+    raise Unable(f"'{institution}' is not known here; there are {', '.join(near)}")
+
+
 async def _exported(
     service: Service, database: Database, export: Export, institution: str | None, out: Path | None
 ) -> None:
     base = service.settings().link_url(service.name)
-    pieces = exporting.pieces(export, institution, base, works_of(service, database))
+    works = works_of(service, database)
+    if institution is not None:
+        async with works.looking() as store:
+            _check_known(institution, await known_institutions(store.connection))
+    pieces = exporting.pieces(export, institution, base, works)
     if out is None:
         async for piece in pieces:
             typer.echo(piece, nl=False)
@@ -108,13 +124,14 @@ async def _exported(
 async def _imported(
     service: Service, database: Database, form: Format, institution: str, entries: tuple[Entry, ...], preview: bool
 ) -> tuple[Report, bool]:
-    """Import or preview; tell as well whether the institution is known to be in the network."""
+    """Import or preview; tell as well whether the institution is known, without which nothing is imported."""
     works = works_of(service, database)
     async with works.looking() as store:
-        known = institution in await known_institutions(store.connection)
+        known = await known_institutions(store.connection)
         if preview:
-            return await importing.preview(institution, form, entries, store), known
-    return await importing.import_all(institution, form, entries, works), known
+            return await importing.preview(institution, form, entries, store), institution in known
+    _check_known(institution, known)
+    return await importing.import_all(institution, form, entries, works), True
 
 
 def _show(report: Report, preview: bool) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import getpass
-import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
 from random import SystemRandom
 from typing import Annotated, Any, TypeVar
@@ -14,14 +15,16 @@ import sqlalchemy as sa
 import structlog
 import typer
 from rich.console import Console
-from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.kit import migrate, parking, tables
+from shared.kit import migrate, parking, schema, tables
 from shared.kit.clock import Ids, SystemClock
 from shared.kit.database import Database
 from shared.kit.node import Service
 from shared.kit.redis_streams import RedisStreams, connect
+from shared.kit.sentences import Unable, database_named, in_one_line, place_of
 from shared.kit.settings import Settings, secrets_from_files
+from shared.kit.showing import show
 from shared.kit.streams import START, Position
 from shared.kit.work import Works
 
@@ -46,18 +49,44 @@ def services() -> dict[str, Service]:
     return found
 
 
-def on_database(service: Service, do: Callable[[Database], Awaitable[T]]) -> T:
-    """Do something on a service's database and close it."""
-    return asyncio.run(with_database(service, do))
+def on_database(service: Service, do: Callable[[Database], Awaitable[T]], *, or_empty: bool = False) -> T:
+    """Do something on a service's database and close it; `or_empty` as for `with_database`."""
+    return asyncio.run(with_database(service, do, or_empty=or_empty))
 
 
-async def with_database(service: Service, do: Callable[[Database], Awaitable[T]]) -> T:
-    """Do something on a service's database and close it, where a command does more than that."""
-    database = Database(service.settings().database_of(service.name))
-    try:
-        if not await migrate.ready(service, database):
-            raise typer.BadParameter(f"run `album migrate` first: the database of {service.name} has another schema")
+async def with_database(
+    service: Service, do: Callable[[Database], Awaitable[T]], *, or_empty: bool = False, make: bool = False
+) -> T:
+    """Do something on a service's database and close it, where a command does more than that.
+
+    Where there is none yet: `make` makes it, `or_empty` takes an empty one that is gone afterwards; else Unable is
+    raised, for a wrong address must not look like a node where nothing has happened.
+    """
+    url = service.settings().database_of(service.name)
+    if or_empty and not migrate.is_made(url):
+        with tempfile.TemporaryDirectory(prefix="album-") as place:
+            async with opened(service, f"sqlite+aiosqlite:///{place}/empty.db", make=True) as database:
+                return await do(database)
+    async with opened(service, url, make=make) as database:
         return await do(database)
+
+
+@asynccontextmanager
+async def opened(service: Service, url: str, *, make: bool = False) -> AsyncIterator[Database]:
+    """Open a service's database at this release's schema; raises Unable where there is none."""
+    if not make and not migrate.is_made(url):
+        place = place_of(url)
+        raise Unable(
+            f"there is no database of {service.name} at {place}: is ALBUM_DATABASE right? `album migrate` makes one"
+        )
+    with database_named(service.name, url):
+        database = Database(url)
+    try:
+        with database_named(service.name, url):
+            ready = await schema.is_newest(service, database) or (make and await migrate.ready(service, database))
+        if not ready:
+            raise Unable(f"run `album migrate` first: the database of {service.name} has another schema")
+        yield database
     finally:
         await database.close()
 
@@ -72,7 +101,9 @@ def works_of(service: Service, database: Database) -> Works[Any]:
 def migrate_command() -> None:
     """Bring the database of every installed service to this release's schema."""
     for name, service in services().items():
-        done = migrate.upgrade_now(service, service.settings().database_of(name))
+        url = service.settings().database_of(name)
+        with database_named(name, url):
+            done = migrate.upgrade_now(service, url)
         console.print(f"{name}: {', '.join(done) if done else 'nothing to do'}")
 
 
@@ -83,7 +114,7 @@ def parked_list(as_json: AsJson = False) -> None:
     for name, service in services().items():
         for row in on_database(service, _counted):
             rows.append({"service": name, **row})
-    _show(rows, as_json, "Nothing is parked.")
+    show(rows, "Nothing is parked.", as_json=as_json)
 
 
 async def _counted(database: Database) -> list[dict[str, Any]]:
@@ -111,7 +142,7 @@ def parked_show(service: str, code: str | None = None, as_json: AsJson = False) 
         async with database.reading() as connection:
             return [_parked_row(row) for row in await connection.execute(query.order_by(tables.parked.c.id).limit(200))]
 
-    _show(on_database(_service(service), look), as_json, "Nothing is parked.")
+    show(on_database(_service(service), look), "Nothing is parked.", as_json=as_json)
 
 
 def _parked_row(row: sa.Row[Any]) -> dict[str, Any]:
@@ -129,30 +160,59 @@ def parked_retry(
 
     async def ask(database: Database) -> int:
         async with database.transaction() as connection:
+            await _check_open(connection, service, ids or [], code)
             return await parking.ask_retry(connection, ids=ids or (), code=code)
 
     console.print(f"{on_database(_service(service), ask)} to be tried again by the running service")
 
 
+async def _check_open(connection: AsyncConnection, service: str, ids: list[int], code: str | None = None) -> None:
+    """Refuse, before anything is changed, what waits nowhere: a mistyped number must not look like success."""
+    waits = tables.parked.c.state.in_(parking.OPEN)
+    found = (
+        await connection.execute(sa.select(tables.parked.c.id).where(waits, tables.parked.c.id.in_(ids)))
+    ).scalars()
+    if missing := sorted({*ids} - {*found}):
+        numbers = ", ".join(map(str, missing))
+        raise Unable(f"nothing is parked in {service} as {numbers}; `album parked show {service}` lists what is")
+    if (
+        code is not None
+        and not (
+            await connection.execute(sa.select(sa.func.count()).where(waits, tables.parked.c.code == code))
+        ).scalar()
+    ):
+        raise Unable(f"nothing is parked in {service} for '{code}'; `album parked list` gives the causes")
+
+
 @parked_app.command("discard")
 def parked_discard(
-    service: str, id_: int, why: Annotated[str, typer.Option(prompt=True, help="Kept with your name.")]
+    service: str,
+    id_: int,
+    why: Annotated[str | None, typer.Option(help="Kept with your name; asked for if left out.")] = None,
 ) -> None:
     """Give up one parked message, with a reason; what waited behind it goes on."""
 
+    async def look(database: Database) -> None:
+        async with database.reading() as connection:
+            await _check_open(connection, service, [id_])
+
     async def give_up(database: Database) -> bool:
         async with database.transaction() as connection:
-            return await parking.discard(connection, id_, by=getpass.getuser(), why=why, now=SystemClock().now())
+            return await parking.discard(connection, id_, by=getpass.getuser(), why=said, now=SystemClock().now())
 
-    if not why.strip() or not on_database(_service(service), give_up):
-        raise typer.BadParameter("a parked message with this id and a reason are needed")
+    on_database(_service(service), look)
+    said = (typer.prompt("Why") if why is None else why).strip()
+    if not said:
+        raise Unable("a reason is needed: --why")
+    if not on_database(_service(service), give_up):
+        raise Unable(f"{id_} is not parked any more")
     console.print(f"{id_} is discarded")
 
 
 @app.command("streams")
 def streams_command(as_json: AsJson = False) -> None:
     """Show where every stream ends, and how far each service is behind."""
-    _show(asyncio.run(stream_rows()), as_json, "No service has read a stream yet.")
+    show(asyncio.run(stream_rows()), "No service has read a stream yet.", as_json=as_json)
 
 
 async def stream_rows() -> list[dict[str, Any]]:
@@ -161,17 +221,17 @@ async def stream_rows() -> list[dict[str, Any]]:
     redis = connect(Settings().redis)
     try:
         for name, service in services().items():
-            database = Database(service.settings().database_of(name))
-            try:
-                async with database.reading() as connection:
-                    cursors = list(await connection.execute(sa.select(tables.cursor).order_by(tables.cursor.c.stream)))
-            finally:
-                await database.close()
+            cursors = await with_database(service, _cursors)
             heads = await RedisStreams(redis).heads([row.stream for row in cursors]) if cursors else []
             rows += [_stream_row(name, row, head) for row, head in zip(cursors, heads, strict=True) if head != START]
     finally:
         await redis.aclose()
     return rows
+
+
+async def _cursors(database: Database) -> list[sa.Row[Any]]:
+    async with database.reading() as connection:
+        return list(await connection.execute(sa.select(tables.cursor).order_by(tables.cursor.c.stream)))
 
 
 def _stream_row(service: str, row: sa.Row[Any], head: Position) -> dict[str, Any]:
@@ -206,20 +266,13 @@ def _service(name: str) -> Service:
     return found[name]
 
 
-def _show(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
-    if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, default=str))
-    elif not rows:
-        console.print(nothing)
-    else:
-        table = Table(*rows[0].keys())
-        for row in rows:
-            table.add_row(*(str(value) for value in row.values()))
-        console.print(table)
-
-
 def main() -> None:
     """Run the command with what the installed services add to it; warnings go to stderr, results to stdout."""
+    with in_one_line():
+        _run()
+
+
+def _run() -> None:
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

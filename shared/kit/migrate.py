@@ -76,6 +76,14 @@ async def ready(service: Service, database: Database) -> bool:
     return True
 
 
+def is_made(url: str) -> bool:
+    """Tell whether a database may be there: an SQLite file that is not, opening it would make."""
+    if not url.startswith("sqlite"):
+        return True
+    path = sa.make_url(url).database
+    return not path or path == ":memory:" or Path(path).exists()
+
+
 async def differences(service: Service, database: Database) -> list[object]:
     """Give how a migrated database differs from the tables that the code believes in; a test demands none."""
 

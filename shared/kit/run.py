@@ -20,6 +20,7 @@ from shared.kit.database import Database
 from shared.kit.http import application
 from shared.kit.node import Service, build
 from shared.kit.reading import stop_listeners
+from shared.kit.sentences import in_one_line
 from shared.kit.settings import secrets_from_files
 
 log = structlog.get_logger()
@@ -32,8 +33,9 @@ STANDSTILL = 30.0
 
 def run(service: Service) -> None:
     """Run a service until it is told to stop; ends with 3 where its database or its settings are not ready."""
-    secrets_from_files()
-    settings = service.settings()
+    with in_one_line():
+        secrets_from_files()
+        settings = service.settings()
     logs.configure(service.name, settings.log_level)
     if len(settings.secret.get_secret_value()) < 16:
         sys.exit(

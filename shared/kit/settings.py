@@ -4,11 +4,15 @@ import os
 import socket
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+import sqlalchemy as sa
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PORTS = {"members": 8101, "courses": 8102, "events": 8103, "notifications": 8104}
+_DATABASES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")
+_REDIS = ("redis", "rediss", "unix")
 
 
 class Settings(BaseSettings):
@@ -39,6 +43,27 @@ class Settings(BaseSettings):
     byte_burst: int = Field(32 * 1024 * 1024, ge=1)
     listeners: int = Field(100, ge=1)
     holder: str = ""
+
+    @field_validator("database")
+    @classmethod
+    def _is_database(cls, url: str) -> str:
+        """Refuse what is no address of a database, without saying it: a password may stand in it."""
+        scheme, found, _ = url.partition("://")
+        try:
+            fits = bool(found) and scheme in _DATABASES and bool(sa.make_url(url))
+        except (ValueError, sa.exc.ArgumentError):
+            fits = False
+        if not fits:
+            raise ValueError("must be an address such as postgresql://user:password@host/album_{service}")
+        return url
+
+    @field_validator("redis", "hub")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        """Refuse what is no address of a Redis, without saying it; none at all is allowed for a hub."""
+        if url and not is_redis_address(url):
+            raise ValueError("must be an address such as redis://host:6379/0 or rediss://host:6380")
+        return url
 
     def database_of(self, service: str) -> str:
         """Give the database URL of a service; `postgresql://` means asyncpg, `sqlite://` means aiosqlite."""
@@ -77,6 +102,15 @@ class Settings(BaseSettings):
     def hosts(self, institution: str) -> bool:
         """Tell whether the node hosts an institution; `*` stands for all it hears of."""
         return self.hosted == "*" or institution in self.hosted.split(",")
+
+
+def is_redis_address(url: str) -> bool:
+    """Tell whether a text is an address at which a Redis may be: redis://, rediss:// or unix://."""
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return url.partition("://")[0] in _REDIS and "://" in url and port != 0
 
 
 def secrets_from_files() -> None:

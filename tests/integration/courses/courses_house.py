@@ -1,5 +1,6 @@
 """A courses service on a fresh database, with a clock that tests turn and the requests of three institutions."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -172,3 +173,15 @@ async def open_house(url: str, store: type[Store] = Store) -> AsyncIterator[Hous
             yield House(works, clock, app, api)
     finally:
         await database.close()
+
+
+def admit(url: str, slug: str) -> None:
+    """Have the service know an institution, as it does once members has told of it."""
+
+    async def keep() -> None:
+        database = Database(url)
+        async with database.transaction() as connection:
+            await connection.execute(sa.insert(institution).values(slug=slug, name=slug, state="active", version=1))
+        await database.close()
+
+    asyncio.run(keep())

@@ -16,7 +16,7 @@ from services.courses.app import service
 from services.courses.handlers import exporting
 from shared.contract.courses import RunMessage
 from shared.kit import migrate
-from tests.integration.courses.courses_house import OWNER, House
+from tests.integration.courses.courses_house import OWNER, House, admit
 from tests.unit.courses.kufer_samples import SAMPLES, course, export, session
 from tests.unit.courses.test_exports import SCHEMA
 from tests.unit.courses.test_ics import event
@@ -185,6 +185,7 @@ def _command(*arguments: str) -> tuple[int, bytes]:
 def migrated(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give a migrated database that the command finds in its environment."""
     migrate.upgrade_now(service, database_url)
+    admit(database_url, "vhs-x")
     monkeypatch.setenv("ALBUM_DATABASE", database_url)
     return database_url
 
@@ -209,6 +210,24 @@ def test_the_command_writes_to_the_screen_or_a_file(migrated: str, tmp_path: Pat
         assert out.stat().st_size > 20
     assert not list(tmp_path.glob("*.part"))
     assert _command("export", "pdf")[0] != 0
+
+
+def test_nobodys_calendar_is_refused(migrated: str, tmp_path: Path) -> None:
+    """An empty file would look like an institution without courses."""
+    out = tmp_path / "runs.ics"
+    assert _command("export", "ics", "--institution", "nobody", "--out", str(out))[0] == 1
+    assert not out.exists()
+
+
+def test_a_table_without_one_readable_row_ends_with_one(migrated: str, tmp_path: Path) -> None:
+    """Whoever imports by a timer sees that nothing came in; one good row among bad ones is enough."""
+    file = tmp_path / "x.csv"
+    heading, bad, good = TABLE.splitlines()[0], ";Kurs ohne Nummer;;;;;;;", "K-1;Kurs;;;;;;;"
+    file.write_text(f"{heading}\n{bad}\n{bad}\n", "utf-8")
+    code, out = _command("import", "csv", str(file), "--institution", "vhs-x", "--json")
+    assert (code, json.loads(out)["courses"]) == (1, 0)
+    file.write_text(f"{heading}\n{bad}\n{good}\n", "utf-8")
+    assert _command("import", "csv", str(file), "--institution", "vhs-x")[0] == 0
 
 
 async def test_a_whole_catalogue_goes_through_every_format(house: House) -> None:

@@ -17,8 +17,9 @@ from services.courses.store import Store
 from shared.contract.courses import RunCancelled, RunChanged, RunConfirmed, RunMessage, RunPublished
 from shared.kit import migrate
 from shared.kit.database import Database
+from shared.kit.sentences import Unable
 from shared.kit.tables import outbox
-from tests.integration.courses.courses_house import OWNER, House, open_house
+from tests.integration.courses.courses_house import OWNER, House, admit, open_house
 from tests.unit.courses.kufer_samples import SAMPLES, Sample, course, export, session
 
 
@@ -40,7 +41,10 @@ async def _run(house: House, number: str = "K-1") -> dict[str, Any]:
 
 
 def _command(*arguments: str) -> tuple[int, str]:
+    """Run an import; gives the exit code with what was printed, or the sentence with which `album` ends."""
     result = CliRunner().invoke(commands.app_for(lambda: service), ["import", "kufer", *arguments])
+    if isinstance(result.exception, Unable):
+        return result.exit_code, str(result.exception)
     return result.exit_code, result.output
 
 
@@ -48,6 +52,7 @@ def _command(*arguments: str) -> tuple[int, str]:
 def migrated(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give a migrated database that the command finds in its environment."""
     migrate.upgrade_now(service, database_url)
+    admit(database_url, "vhs-x")
     monkeypatch.setenv("ALBUM_DATABASE", database_url)
     return database_url
 
@@ -90,13 +95,13 @@ def test_a_preview_keeps_and_tells_nothing(migrated: str) -> None:
 
 def test_the_table_names_courses_and_says_what_to_look_at(migrated: str) -> None:
     """Without --json a person reads findings with course numbers and one closing sentence."""
-    code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x", "--preview")
+    code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-y", "--preview")
     assert code == 0
     assert SAMPLES[0].over_capacity[0] in out
     said = " ".join(out.split())
     assert "would be new" in said
     assert f"room_overlap {SAMPLES[0].findings['room_overlap']}" in said
-    assert "'vhs-x' is not known here yet" in said
+    assert "'vhs-y' is not known here yet" in said
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
@@ -115,14 +120,26 @@ def test_another_schema_is_said(sqlite_url: str, monkeypatch: pytest.MonkeyPatch
         connection.execute("CREATE TABLE something_else (id INTEGER)")
     code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x")
     assert code != 0
-    assert "album migrate" in " ".join(out.replace("│", " ").split())
+    assert "album migrate" in out
 
 
-def test_a_new_database_needs_no_command_before(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first look at a catalogue makes the schema by itself."""
+def test_a_preview_needs_no_database_and_makes_none(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look at a catalogue works on a machine with nothing; an import there says what is missing."""
     monkeypatch.setenv("ALBUM_DATABASE", sqlite_url)
     code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x", "--preview", "--json")
     assert (code, json.loads(out)["new"] > 0) == (0, True)
+    code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-x")
+    assert (code, "album migrate" in out) == (1, True)
+    assert list(tmp_path.glob("*.db*")) == []
+
+
+def test_nothing_is_imported_under_a_slug_that_nobody_has(migrated: str) -> None:
+    """The whole network would hear of courses that are nobody's; a slug that is near is named."""
+    code, out = _command(str(SAMPLES[0].path), "--institution", "vhs-xx")
+    assert (code, out) == (1, "'vhs-xx' is not known here; there are vhs-x")
+    assert _count(migrated, outbox) == 0
 
 
 def test_a_slug_that_is_none_is_refused(migrated: str) -> None:

@@ -3,16 +3,20 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from shared.kit import command, migrate, parking, tables
 from shared.kit.clock import SystemClock
 from shared.kit.database import Database
 from shared.kit.redis_streams import RedisStreams, connect
+from shared.kit.sentences import Unable
+from shared.kit.showing import show
 from shared.kit.streams import START, Entry, Position
 from tests.integration.kit.sample import OWN, PUB, SERVICE, heard, metadata
 
@@ -151,18 +155,56 @@ def _with_a_foreign_table(url: str) -> None:
     asyncio.run(make())
 
 
-def test_a_new_sqlite_file_gets_its_schema_at_once(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first look at a catalogue needs no other command before it."""
-    monkeypatch.setenv("ALBUM_DATABASE", sqlite_url)
+@pytest.mark.parametrize("words", [("parked", "list"), ("streams",), ("parked", "show", "sample")], ids=" ".join)
+def test_a_database_that_is_not_there_is_named_and_not_made(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong path would look like a node where nothing ever happened; only `album migrate` makes a database."""
+    path = tmp_path / "elsewhere" / "x.db"
+    monkeypatch.setenv("ALBUM_DATABASE", f"sqlite+aiosqlite:///{path}")
     monkeypatch.setattr(command, "services", lambda: {"sample": SERVICE})
-    assert CliRunner().invoke(command.app, ["parked", "list"]).exit_code == 0
+    answer = CliRunner().invoke(command.app, words)
+    assert isinstance(answer.exception, Unable)
+    assert str(path) in str(answer.exception)
+    assert not path.parent.exists()
+    assert CliRunner().invoke(command.app, ["migrate"]).exit_code == 0
+    assert CliRunner().invoke(command.app, words).exit_code == 0
 
 
-def test_an_old_schema_is_told(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", [("parked", "list"), ("streams",)], ids=" ".join)
+def test_an_old_schema_is_told(words: tuple[str, ...], database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator is told to migrate first, on a database that holds something else."""
     _with_a_foreign_table(database_url)
     monkeypatch.setenv("ALBUM_DATABASE", database_url)
     monkeypatch.setattr(command, "services", lambda: {"sample": SERVICE})
-    answer = CliRunner().invoke(command.app, ["parked", "list"])
-    assert answer.exit_code == 2
-    assert "album migrate" in answer.output
+    answer = CliRunner().invoke(command.app, words)
+    assert isinstance(answer.exception, Unable)
+    assert "album migrate" in str(answer.exception)
+
+
+def test_what_is_parked_nowhere_is_refused_before_anything_is_done(album: Run, database_url: str) -> None:
+    """A mistyped id or cause is named; nothing is asked for, and no reason either."""
+    for words in (
+        ("retry", "sample", "1", "999"),
+        ("retry", "sample", "--code", "999"),
+        ("discard", "sample", "999"),
+    ):
+        answer = album("parked", *words)
+        assert isinstance(answer.exception, Unable)
+        assert "999" in str(answer.exception)
+        assert answer.output == ""
+    assert _states(database_url) == ["parked", "behind", "parked"]
+
+
+def test_a_pipe_gets_whole_names_and_a_narrow_terminal_folded_ones(album: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stream name is cut: in a pipe it stands in one line, in a terminal each field has lines of its own."""
+    monkeypatch.setenv("COLUMNS", "40")
+    assert OWN in album("parked", "list").stdout
+    rows = [{"stream": OWN * 2, **dict.fromkeys("abcdef", "[/x]")}]
+    for shown in (rows, [{"stream": OWN * 2}]):
+        with (terminal := Console(force_terminal=True, width=40, color_system=None)).capture() as said:
+            show(shown, "", console=terminal)
+        lines = "".join(letter for letter in said.get() if letter not in "│┃ \n")
+        assert OWN * 2 in lines.removeprefix("stream")
+        assert all(len(line) <= 40 for line in said.get().splitlines())
+        assert "…" not in said.get()
