@@ -46,8 +46,10 @@ async def report(node: Node[Any]) -> Report:
 
 
 async def measure(node: Node[Any]) -> None:
-    """Set the gauges: lag by stream, and what is parked."""
-    messages, seconds, waiting = _gauges(node)
+    """Set the gauges: since when Redis is silent, lag by stream, and what is parked."""
+    heard, messages, seconds, waiting = _gauges(node)
+    # While Redis is away nobody knows where its streams end, and the lags stand as they were last seen.
+    heard.set(monotonic() - node.reached_redis_at)
     for name, lag in node.subscriptions.lags.items():
         messages.labels(name).set(lag.messages)
         seconds.labels(name).set(lag.seconds)
@@ -57,10 +59,11 @@ async def measure(node: Node[Any]) -> None:
             waiting.labels(row.stream, row.code).set(row.messages)
 
 
-def _gauges(node: Node[Any]) -> tuple[Gauge, Gauge, Gauge]:
-    known: tuple[Gauge, Gauge, Gauge] | None = getattr(node.registry, "album_gauges", None)
+def _gauges(node: Node[Any]) -> tuple[Gauge, Gauge, Gauge, Gauge]:
+    known: tuple[Gauge, Gauge, Gauge, Gauge] | None = getattr(node.registry, "album_gauges", None)
     if known is None:
         known = (
+            Gauge("album_redis_heard_seconds", "Seconds since Redis answered", registry=node.registry),
             Gauge("album_lag_messages", "Messages behind the end of a stream", ["stream"], registry=node.registry),
             Gauge("album_lag_seconds", "Seconds since a late reader moved", ["stream"], registry=node.registry),
             Gauge("album_parked", "Messages that wait for an operator", ["stream", "code"], registry=node.registry),

@@ -23,7 +23,17 @@ from shared.kit.admission import Admission, Door
 from shared.kit.applying import is_transient
 from shared.kit.changes import public_types
 from shared.kit.describing import VERSION, ProblemDetails, described
-from shared.kit.errors import TITLES, Invalid, NotFound, Problem, TooLarge, Unauthorised, Unavailable
+from shared.kit.errors import (
+    TITLES,
+    Invalid,
+    NotFound,
+    Problem,
+    TooLarge,
+    Transient,
+    Unauthorised,
+    Unavailable,
+    words_of,
+)
 from shared.kit.head_only import HeadOnly
 from shared.kit.idempotency import Idempotent, Replayed
 from shared.kit.keys import OfficeKey, ReadKey, WriteKey, caller, node_of
@@ -218,10 +228,15 @@ def _methods_at(request: Request) -> list[str]:
     return [method for method, scope in asked.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
 
 
+def _away(error: Exception) -> str:
+    """Say what does not answer: a transient error of ours says it before its colon, all others are the database's."""
+    return str(error).partition(":")[0] if isinstance(error, Transient) else "the database does not answer"
+
+
 def _on_fault(scope: Scope, error: Exception) -> Response:
     path = getattr(scope.get("route"), "path", "?")
     if is_transient(error):
-        log.warning("request_failed", path=path, reason=type(error).__name__)
-        return _problem(503, Unavailable.code, "the database does not answer at the moment; please try again")
+        log.warning("request_failed", path=path, reason=f"{type(error).__name__}: {words_of(error)}")
+        return _problem(503, Unavailable.code, f"{_away(error)} at the moment; please try again")
     log.error("request_fault", path=path, reason=type(error).__name__, exc_info=error)
     return _problem(500, "fault", "the service has a fault; the operator finds it in the log")

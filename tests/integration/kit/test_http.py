@@ -50,7 +50,8 @@ async def fails(how: str) -> None:
     """Fail in a given way."""
     raise {
         "conflict": Conflict("it is over", code="run_over"),
-        "transient": Transient("a lock is held"),
+        "transient": Transient("Redis does not answer: ConnectionError"),
+        "database": TimeoutError("no answer"),
         "fault": RuntimeError("amira@example.org"),
         "too_large": MessageRefused("too_large", "the message is too large"),
         "refused": MessageRefused("too_deep", "the message is too deep"),
@@ -209,6 +210,36 @@ async def test_a_fault_is_answered_and_not_raised_again(app: FastAPI, monkeypatc
     for how in ("fault", "transient", "conflict"):
         await _ask(app, "GET", f"/fails/{how}")
     assert logged == [("request_fault", "/fails/{how}"), ("request_failed", "/fails/{how}")]
+
+
+async def test_what_does_not_answer_is_named(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks learns whether it is Redis or the database, and the operator's log has the words as well."""
+    reasons: list[str] = []
+
+    class Log:
+        def warning(self, _: str, **values: Any) -> None:
+            reasons.append(values["reason"])
+
+    monkeypatch.setattr(http, "log", Log())
+    said = [(await _ask(app, "GET", f"/fails/{how}")).json()["detail"] for how in ("transient", "database")]
+    assert said == [
+        "Redis does not answer at the moment; please try again",
+        "the database does not answer at the moment; please try again",
+    ]
+    assert reasons == ["Transient: Redis does not answer: ConnectionError", "TimeoutError: no answer"]
+
+
+async def test_the_figures_show_for_how_long_redis_is_away(app: FastAPI, node: Node[Any]) -> None:
+    """The lags cannot: nobody knows then where the streams end."""
+
+    async def heard() -> float:
+        text = (await _ask(app, "GET", "/metrics")).text
+        [line] = [line for line in text.splitlines() if line.startswith("album_redis_heard_seconds ")]
+        return float(line.split()[1])
+
+    before = await heard()
+    node.reached_redis_at -= 46
+    assert await heard() >= before + 46
 
 
 async def test_the_log_is_open_to_the_node_alone(app: FastAPI, node: Node[Any]) -> None:
