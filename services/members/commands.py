@@ -18,6 +18,7 @@ from services.members.store import Store
 from shared.kit.command import on_database, services, works_of
 from shared.kit.database import Database
 from shared.kit.errors import Problem
+from shared.kit.sentences import Unable
 from shared.kit.work import Work
 from shared.network.commands import network
 from shared.network.hub.commands import hub
@@ -49,6 +50,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an institution: as an application, or at once as an active member."""
+    if slug == "default" or slug.startswith("join-"):
+        raise Unable(f"'{slug}' cannot be an institution: on the network's hub, `default` and `join-…` are other users")
     said = {"name": name, "about": about, "website": website, "district": district, "quarter": quarter}
     profile: dict[str, Any] = {key: value for key, value in said.items() if value is not None}
     profile |= {"fields_of_action": tuple(field or ()), "languages": tuple(language or ())}

@@ -1,14 +1,13 @@
 """What the commands of `album network` have in common: where they run, what they say, how they end."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     from shared.kit.database import Database
@@ -44,15 +43,30 @@ def run(do: Callable[[], Awaitable[T]]) -> T:
     except Refused as error:
         typer.echo(f"{error} ({error.code})", err=True)
     except (RedisError, Transient, OSError) as error:
-        typer.echo(f"the hub does not answer, or does not let us in: {error}", err=True)
+        typer.echo(_wrong_here(error) or f"the hub does not answer, or does not let us in: {error}", err=True)
     raise typer.Exit(1)
 
 
-async def on_members(do: "Callable[[Database], Awaitable[T]]") -> T:
-    """Do something on the database of members."""
+def _wrong_here(error: Exception) -> str | None:
+    """Say what is wrong on this machine, for which the hub is not to blame; None where nothing is."""
+    ca = str(settings().hub_ca)
+    if not is_authority(ca):
+        return f"ALBUM_HUB_CA names {ca}, which is not there: it is a file, or the PEM itself"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) if isinstance(error, PermissionError) else None
+
+
+def is_authority(ca: str) -> bool:
+    """Tell whether somebody may be found who signed the hub's certificate: none, PEM, or a file that is there."""
+    return not ca or "BEGIN CERTIFICATE" in ca or Path(ca).is_file()
+
+
+async def on_members(do: "Callable[[Database], Awaitable[T]]", *, make: bool = False) -> T:
+    """Do something on the database of members; `make` makes it where there is none yet."""
     from shared.kit.command import services, with_database  # noqa: PLC0415 - keeps `album` quick
 
-    return await with_database(services()["members"], do)
+    return await with_database(services()["members"], do, make=make)
 
 
 @asynccontextmanager
@@ -66,16 +80,3 @@ async def counter(hub: str, ca: str | None, user: str, password: str) -> "AsyncI
         yield RedisCounter(client)
     finally:
         await client.aclose()
-
-
-def show(rows: list[dict[str, Any]], nothing: str, *, as_json: bool = False) -> None:
-    """Print rows as a table or as JSON; `nothing` is said where there are none."""
-    if as_json:
-        typer.echo(json.dumps(rows))
-    elif not rows:
-        console.print(nothing)
-    else:
-        table = Table(*rows[0].keys())
-        for row in rows:
-            table.add_row(*(", ".join(value) if isinstance(value, list) else str(value) for value in row.values()))
-        console.print(table)

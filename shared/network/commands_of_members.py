@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from shared.network.commanding import AsJson, Slug, Wait, console, counter, on_members, run, settings, show
+from shared.kit.sentences import Unable
+from shared.kit.showing import show
+from shared.network.commanding import AsJson, Slug, Wait, console, counter, on_members, run, settings
 
 if TYPE_CHECKING:
     from shared.kit.database import Database
@@ -51,7 +53,7 @@ async def _join(invitation: "Invitation", *, wait: bool) -> "Joined | None":
     while True:
         joined = await _look(invitation, identity)
         if joined is not None:
-            await on_members(partial(_pin, joined=joined))
+            await on_members(partial(_pin, joined=joined), make=True)
             return joined
         if not asked:
             await _ask(invitation, identity)
@@ -108,7 +110,14 @@ async def _rotate(slug: str, *, wait: bool) -> str | None:
     from shared.network.office import joining  # noqa: PLC0415 - keeps `album` quick
 
     told = settings()
-    old = Identity.load(joining.identity_path(told.identities, slug))
+    path = joining.identity_path(told.identities, slug)
+    if not path.is_file():
+        raise Unable(f"this node has no keys of '{slug}' in {told.identities}, which ALBUM_IDENTITIES names")
+    _check_hub(told)
+    try:
+        old = Identity.load(path)
+    except ValueError as error:
+        raise Unable(str(error)) from error
     async with counter(told.hub, told.hub_ca, slug, old.password) as opened:
         new = await joining.ask_for_new_keys(old, told.identities, opened)
     while True:
@@ -119,6 +128,11 @@ async def _rotate(slug: str, *, wait: bool) -> str | None:
         if not wait:
             return None
         await asyncio.sleep(joining.ASK_EACH)
+
+
+def _check_hub(told: Any) -> None:
+    if not told.hub:
+        raise Unable("ALBUM_HUB is not set: no hub was asked")
 
 
 def status(as_json: AsJson = False) -> None:
@@ -143,7 +157,11 @@ def verify(as_json: AsJson = False) -> None:
         held = await on_members(_held)
         if held is None or held.roster is None:
             raise typer.BadParameter("this node holds no roster; it has not joined yet")
-        return await verify_hub(held.roster, settings())
+        told = settings()
+        _check_hub(told)
+        if not any(told.identities.glob("*.json")):
+            raise Unable(f"no keys lie in {told.identities}, which ALBUM_IDENTITIES names: no hub was asked")
+        return await verify_hub(held.roster, told)
 
     rows = run(do)
     show(rows, "There is nothing on the hub yet.", as_json=as_json)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from shared.network.commanding import AsJson, Slug, console, on_members, run, settings, show
+from shared.kit.sentences import Unable
+from shared.kit.settings import is_redis_address
+from shared.kit.showing import show
+from shared.network.commanding import AsJson, Slug, console, on_members, run, settings
 
 if TYPE_CHECKING:
     from shared.kit.database import Database
@@ -26,6 +29,8 @@ def invite(
     from shared.network.hub.hub import HubFolder, authority  # noqa: PLC0415 - keeps `album` quick
 
     told = settings()
+    if address and not is_redis_address(address):
+        raise typer.BadParameter("--hub-address must be an address such as rediss://hub.example.org:6380")
 
     async def do(office: "Office") -> str:
         ca = authority(HubFolder(Path(told.hub_dir)), told.hub_ca)
@@ -91,6 +96,8 @@ def _in_office(do: "Callable[[Office], Awaitable[T]]") -> T:
     told = settings()
     if not is_kept_here(told):
         raise typer.BadParameter("this is for the office: set ALBUM_HUB_DIR and ALBUM_HUB")
+    if not Path(told.hub_dir, "office").is_dir():
+        raise Unable(f"there is no hub in {told.hub_dir}, which ALBUM_HUB_DIR names; `album hub init` makes one")
 
     async def opened(database: "Database") -> T:
         async with open_office(database, told, SystemClock()) as office:

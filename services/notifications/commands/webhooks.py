@@ -16,6 +16,7 @@ from services.notifications.store import Store
 from shared.kit.command import AsJson, on_database, services, works_of
 from shared.kit.database import Database
 from shared.kit.errors import Problem
+from shared.kit.sentences import Unable
 from shared.kit.work import Work
 
 T = TypeVar("T")
@@ -62,6 +63,8 @@ def retry(id_: str) -> None:
 
     async def release(work: Work[Store]) -> int:
         one = await work.store.pushes.push(id_)
+        if one is None and await work.store.webhooks.webhook(id_) is None:
+            raise Unable(f"there is no delivery and no webhook '{id_}'; `album webhooks list` shows what there is")
         given_up = await work.store.pushes.page(id_, state=PushState.given_up, count=_RETRIED) if one is None else [one]
         for push in given_up:
             await push_again(push.webhook_id, push.id, work)

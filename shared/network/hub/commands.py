@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from shared.kit.sentences import place_of
+from shared.kit.settings import is_redis_address
+from shared.network.commanding import is_authority
+
 if TYPE_CHECKING:
     from shared.network.hub.acl_check import Judgement
     from shared.network.hub.certificate import Ends
@@ -21,13 +25,30 @@ hub = typer.Typer(no_args_is_help=True, help="The office's hub: its server's set
 console = Console()
 
 Folder = Annotated[Path, typer.Option("--dir", envvar="ALBUM_HUB_DIR", help="Where the office keeps its hub.")]
+
+
+def _address(given: str) -> str:
+    if given and not is_redis_address(given):
+        raise typer.BadParameter("it must be an address such as rediss://hub.example.org:6380")
+    return given
+
+
+def _authority(given: str) -> str:
+    if not is_authority(given):
+        raise typer.BadParameter(f"{given} is not there; it is a file, or the PEM itself")
+    return given
+
+
 Address = Annotated[
-    str, typer.Option("--hub", envvar="ALBUM_HUB", help="rediss://host:port; else a hub on this machine.")
+    str,
+    typer.Option("--hub", envvar="ALBUM_HUB", help="rediss://host:port, else one on this machine.", callback=_address),
 ]
 Authority = Annotated[
-    str, typer.Option("--ca", envvar="ALBUM_HUB_CA", help="Who signed its certificate: a file or PEM.")
+    str,
+    typer.Option("--ca", envvar="ALBUM_HUB_CA", help="Who signed its certificate: a file or PEM.", callback=_authority),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_NO_HUB = "no hub, for ALBUM_HUB_DIR is not set, but a server of its own on the rules of a network of thirteen"
 
 
 @hub.command("init")
@@ -100,7 +121,8 @@ def check(folder: Folder, address: Address = "", ca: Authority = "", as_json: As
     from shared.network.hub.hub import HubFolder  # noqa: PLC0415 - as above
 
     kept = HubFolder(folder)
-    _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, hub_keeping.known_access(kept))), as_json)
+    judgement = _or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, hub_keeping.known_access(kept)))
+    _tell(judgement, _hub_asked(address), as_json)
 
 
 @hub.command("certificate")
@@ -163,9 +185,13 @@ def acl_command(
     if not judge:
         typer.echo(acl_file(access), nl=False)
     elif kept is None:
-        _tell(hub_keeping.judge_thirteen(), as_json)
+        _tell(hub_keeping.judge_thirteen(), _NO_HUB, as_json)
     else:
-        _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, access)), as_json)
+        _tell(_or_exit(lambda: hub_keeping.judge_hub(kept, address, ca, access)), _hub_asked(address), as_json)
+
+
+def _hub_asked(address: str) -> str:
+    return f"the hub at {place_of(address)}" if address else "the hub on this machine"
 
 
 def _or_exit(do: Callable[[], T]) -> T:
@@ -181,12 +207,13 @@ def _or_exit(do: Callable[[], T]) -> T:
         raise typer.Exit(1) from error
 
 
-def _tell(judgement: "Judgement", as_json: bool) -> None:
+def _tell(judgement: "Judgement", asked: str, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"checks": judgement.checks, "violations": judgement.violations}))
+        typer.echo(json.dumps({"asked": asked, "checks": judgement.checks, "violations": judgement.violations}))
     else:
         for violation in judgement.violations:
             console.print(violation)
-        console.print(f"{judgement.checks} checks, {judgement.wrong} violations")
+        typer.echo(f"Asked: {asked}.")
+        typer.echo(f"{judgement.checks} checks, {judgement.wrong} violations")
     if judgement.wrong:
         raise typer.Exit(1)

@@ -10,9 +10,11 @@ from contextlib import closing
 import pytest
 
 from shared.kit.sentences import Unable, in_one_line, sentence_of
+from shared.network.identity import Identity
 from tests.journeys.network_house import Operator
 
 SECRET = "geheim"
+AWAY = "rediss://127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Operator, d
     operator.run(("migrate",), environment)
     with closing(sqlite3.connect(folder / "courses.db")) as database, database:
         database.execute("INSERT INTO cursor (stream, epoch, seq) VALUES ('album:1:pub:{awo}:events', 1, 1)")
+    environment["ALBUM_IDENTITIES"] = str(folder / "network")
+    Identity.make("kargah", os.urandom).save(folder / "network" / "kargah.json")
+    (folder / "network" / "awo.json").write_text("{}")
+    (folder / "network" / "vnb.json").write_text("{}")
+    (folder / "network" / "vnb.json").chmod(0o600)
     yield operator, environment
     operator.stop()
 
@@ -48,6 +55,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Operator, d
         ("keys list", {"ALBUM_SECRET_FILE": "/nonexistent/secret"}, "/nonexistent/secret: No such file"),
         ("export ics --out /nonexistent/x", {}, "/nonexistent/x.part: No such file"),
         ("hub init --dir /proc/x", {}, "/proc/x: "),
+        ("network rotate kargah", {}, "ALBUM_HUB is not set"),
+        ("network rotate kargah", {"ALBUM_HUB": AWAY}, "the hub does not answer, or does not let us in: "),
+        ("network rotate kargah", {"ALBUM_HUB": AWAY, "ALBUM_HUB_CA": "/nonexistent"}, "ALBUM_HUB_CA names /nonexist"),
+        ("network rotate nobody", {"ALBUM_HUB": AWAY}, "this node has no keys of 'nobody' in "),
+        ("network rotate awo", {"ALBUM_HUB": AWAY}, "others may read "),
+        ("network rotate vnb", {"ALBUM_HUB": AWAY}, "vnb.json holds no keys"),
+        ("network requests", {"ALBUM_HUB": AWAY, "ALBUM_HUB_DIR": "/nonexistent"}, "there is no hub in /nonexistent"),
         *(
             (words, {"ALBUM_DATABASE": f"postgresql://x:{SECRET}@127.0.0.1:1/album"}, "names 127.0.0.1:1/album")
             for words in ("parked list", "migrate", "streams", "network status")

@@ -14,6 +14,7 @@ from shared.contract.words import InstitutionState
 from shared.kit import command, migrate
 from shared.kit.directory import find_key
 from shared.kit.errors import Conflict, Invalid, NotFound
+from shared.kit.sentences import Unable
 from tests.integration.members.members_house import House
 
 
@@ -133,6 +134,16 @@ def test_an_operator_reads_why_something_is_refused(album: CliRunner) -> None:
         assert "Traceback" not in result.output
         assert result.output.strip()
     assert album.invoke(service.commands, ["keys", "issue", "--institution", "x", "--scope", "all"]).exit_code == 2
+
+
+@pytest.mark.parametrize("slug", ["default", "join-foo"])
+def test_names_of_other_users_on_the_hub_are_refused(album: CliRunner, slug: str) -> None:
+    """An institution of this name could never join the network."""
+    result = album.invoke(service.commands, ["institutions", "add", slug, "--name", "x"])
+    assert isinstance(result.exception, Unable)
+    assert "other users" in str(result.exception)
+    assert json.loads(album.invoke(service.commands, ["institutions", "list", "--json"]).output) == []
+    assert album.invoke(service.commands, ["institutions", "add", "joined", "--name", "x"]).exit_code == 0
 
 
 def test_the_office_has_its_key_before_the_service_ever_ran(album: CliRunner) -> None:

@@ -25,7 +25,7 @@ from shared.kit.streams import GENESIS, START, Position
 from shared.network import changes
 from shared.network.beats import Beat, beat_payload
 from shared.network.commands import network as network_app
-from shared.network.hub import acl_check
+from shared.network.hub import acl_check, keeping
 from shared.network.hub.access import OFFICE, Access, HubMember
 from shared.network.hub.acl import acl_file
 from shared.network.hub.acl_load import read_rules
@@ -387,10 +387,19 @@ def test_the_rules_follow_what_the_office_decided(server: Hub, tmp_path: Path, m
     assert json.loads(run.invoke(hub_app, ["acl", *where]).output) == {"users": 4, "changed": False}
     assert asyncio.run(_let_in(hub)) == {AWO: True, VHS: False, KARGAH: False, "join-amfn": True, "join-vnb": False}
     judged = json.loads(run.invoke(hub_app, ["check", *where]).output)
-    assert judged["violations"] == []
+    assert (judged["violations"], judged["asked"]) == ([], f"the hub at {hub.url.partition('://')[2]}")
     assert "user awo on" in run.invoke(network_app, ["acl", "--dir", str(hub.folder.path)]).output
     unreached = run.invoke(hub_app, ["check", "--dir", str(hub.folder.path), "--hub", "redis://127.0.0.1:1"])
     assert (unreached.exit_code, unreached.stdout) == (1, "")
+
+
+def test_who_judged_the_rules_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a hub here nobody may believe that the hub of the network was asked."""
+    monkeypatch.setattr(keeping, "judge_thirteen", lambda: acl_check.Judgement(3, 0, []))
+    answer = CliRunner().invoke(network_app, ["acl", "--check"])
+    assert (answer.exit_code, "Asked: no hub, for ALBUM_HUB_DIR is not set" in answer.stdout) == (0, True)
+    for wrong in (["--hub", "foo"], ["--ca", "/nonexistent"]):
+        assert CliRunner().invoke(network_app, ["acl", "--check", *wrong]).exit_code == 2
 
 
 async def _decide(url: str) -> None:

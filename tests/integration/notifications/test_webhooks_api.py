@@ -206,3 +206,5 @@ def test_an_operator_lists_shows_and_retries(database_url: str, monkeypatch: pyt
     assert "1 to be tried" in album("webhooks", "retry", push_id)
     assert json.loads(album("webhooks", "list", "--json"))[0]["waiting"] == 1
     assert "no webhook" in CliRunner().invoke(commands.app, ["webhooks", "show", "webhook_x"]).output
+    unknown = CliRunner().invoke(commands.app, ["webhooks", "retry", "webhook_x"])
+    assert "no webhook 'webhook_x'" in str(unknown.exception)
