@@ -19,6 +19,7 @@ from shared.kit.command import on_database, services, works_of
 from shared.kit.database import Database
 from shared.kit.errors import Problem
 from shared.kit.sentences import Unable
+from shared.kit.showing import screen
 from shared.kit.work import Work
 from shared.network.commands import network
 from shared.network.hub.commands import hub
@@ -144,7 +145,7 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
             table.add_column(heading, overflow="fold", no_wrap=heading in ("key_id", "institution"))
         for row in rows:
             table.add_row(*(_word(heading, value) for heading, value in row.items()))
-        console.print(table)
+        screen().print(table)
 
 
 def _word(heading: str, value: Any) -> str:

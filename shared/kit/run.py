@@ -20,7 +20,7 @@ from shared.kit.database import Database
 from shared.kit.http import application
 from shared.kit.node import Service, build
 from shared.kit.reading import stop_listeners
-from shared.kit.sentences import in_one_line
+from shared.kit.sentences import database_named, in_one_line
 from shared.kit.settings import secrets_from_files
 
 log = structlog.get_logger()
@@ -86,7 +86,9 @@ async def turning(standstill: float = STANDSTILL) -> AsyncIterator[None]:
 async def _serve(service: Service) -> None:
     settings = service.settings()
     node = build(service, settings)
-    if not await _is_ready(service, node.database):
+    with in_one_line(), database_named(service.name, node.database.url):
+        ready = await _is_ready(service, node.database)
+    if not ready:
         sys.exit(f"the database of {service.name} is not at this release's schema: run `album migrate` first")
 
     @asynccontextmanager

@@ -21,21 +21,27 @@ def show(
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, default=str))
         return
-    console = console or Console()
+    console = console or screen()
     if not rows:
         console.print(nothing)
         return
     table = _table(rows)
-    if not console.is_terminal:
-        # Whatever reads a pipe has no width: a name that is cut there is lost.
-        console.width = WIDEST
-    elif (
-        len(rows[0]) > MANY
-        and console.measure(table, options=console.options.update(width=WIDEST)).maximum > console.width
-    ):
+    if len(rows[0]) > MANY and _width(table, console) > console.width:
         _print_one_by_one(rows, console)
         return
     console.print(table)
+
+
+def screen() -> Console:
+    """Give where to print: as wide as the terminal, and without an end in a pipe, where a name that is cut is lost."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDEST
+    return console
+
+
+def _width(table: Table, console: Console) -> int:
+    return console.measure(table, options=console.options.update(width=WIDEST)).maximum
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -17,6 +17,7 @@ from shared.kit.command import AsJson, on_database, services, works_of
 from shared.kit.database import Database
 from shared.kit.errors import Problem
 from shared.kit.sentences import Unable
+from shared.kit.showing import screen
 from shared.kit.work import Work
 
 T = TypeVar("T")
@@ -119,4 +120,4 @@ def _show(rows: list[dict[str, Any]], shown: tuple[str, ...], as_json: bool, not
             table.add_column(name, overflow="fold", no_wrap=name == "id")  # a cut id could not be asked about
         for row in rows:
             table.add_row(*("" if row[name] is None else str(row[name]) for name in shown))
-        console.print(table)
+        screen().print(table)

@@ -104,7 +104,8 @@ class Office:
         roster = await self._known()
         member = roster.member(slug)
         if not is_slug(slug):
-            raise OfficeRefused("not_a_slug", f"'{slug}' is not 2 to 40 small letters, digits and hyphens")
+            rule = "2 to 40 small letters, digits and hyphens, not `default`, and not begun with `join-`"
+            raise OfficeRefused("not_a_slug", f"'{slug}' cannot be in the network: a short name is {rule}")
         if member is not None and member.status is not Status.LEFT:
             raise OfficeRefused("already_admitted", f"'{slug}' is in the roster and {member.status}")
         invitation = Invitation(hub, slug, self._office, secrets.token_urlsafe(32), roster.roots.digest, ca)

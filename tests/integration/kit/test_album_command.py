@@ -182,6 +182,23 @@ def test_an_old_schema_is_told(words: tuple[str, ...], database_url: str, monkey
     assert "album migrate" in str(answer.exception)
 
 
+def _refused_at(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ALBUM_DATABASE", url)
+    monkeypatch.setattr(command, "services", lambda: {"sample": SERVICE})
+    answer = CliRunner().invoke(command.app, ["parked", "list"])
+    assert isinstance(answer.exception, Unable)
+    return str(answer.exception)
+
+
+def test_what_cannot_be_opened_as_a_database_is_said(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that answers without such a database, and a file that is none."""
+    assert "InvalidCatalogNameError" in _refused_at(f"{postgres_url}_nowhere", monkeypatch)
+    (tmp_path / "x.db").write_text("this is no database" * 100)
+    assert "SQLITE_NOTADB" in _refused_at(f"sqlite:///{tmp_path}/x.db", monkeypatch)
+
+
 def test_what_is_parked_nowhere_is_refused_before_anything_is_done(album: Run, database_url: str) -> None:
     """A mistyped id or cause is named; nothing is asked for, and no reason either."""
     for words in (

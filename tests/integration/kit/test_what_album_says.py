@@ -84,7 +84,11 @@ def test_a_command_says_in_one_line_what_is_wrong_outside(
 
 @pytest.mark.parametrize(
     ("environment", "said"),
-    [({"ALBUM_RATE": "abc"}, "ALBUM_RATE should be"), ({"ALBUM_DATABASE": SECRET}, "ALBUM_DATABASE must be")],
+    [
+        ({"ALBUM_RATE": "abc"}, "ALBUM_RATE should be"),
+        ({"ALBUM_DATABASE": SECRET}, "ALBUM_DATABASE must be"),
+        ({"ALBUM_DATABASE": f"postgresql://x:{SECRET}@127.0.0.1:1/album"}, "names 127.0.0.1:1/album"),
+    ],
     ids=str,
 )
 def test_a_service_says_so_too(environment: dict[str, str], said: str) -> None:
