@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -229,8 +230,11 @@ def _methods_at(request: Request) -> list[str]:
 
 
 def _away(error: Exception) -> str:
-    """Say what does not answer: a transient error of ours says it before its colon, all others are the database's."""
-    return str(error).partition(":")[0] if isinstance(error, Transient) else "the database does not answer"
+    """Say what does not answer; errors of a driver are the database's."""
+    if not isinstance(error, Transient):
+        return "the database does not answer"
+    said = re.match(r"[\w ]+ does not answer", str(error))
+    return said[0] if said else "what this needs is not ready"
 
 
 def _on_fault(scope: Scope, error: Exception) -> Response:

@@ -31,7 +31,7 @@ class Snapshot:
             done += len(part)
             found = await streams.state_of(self.stream, [key for _, key in part])
             if any(key not in found or found[key].position < position for position, key in part):
-                raise Transient(f"{self.stream} was lost while its state was read")
+                raise Transient(f"the state of {self.stream} changed while it was read")
             page = [found[key] for position, key in part if found[key].position == position]
             size.saw(page)
             yield page
@@ -50,7 +50,7 @@ async def snapshot_of(streams: Streams, stream: str, after: Position) -> Snapsho
     [end] = await streams.heads([stream])
     if end < head or (end == head and await streams.state_size(stream) != len(state)):
         # Wiped after the end was noted: the state was empty, or only half refilled.
-        raise Transient(f"{stream} was lost while its state was read")
+        raise Transient(f"the state of {stream} changed while it was read")
     # What came behind the noted end is not loaded: the tail brings it, and would bring it a second time.
     keys = sorted((entry.position, key) for key, entry in state.items() if after < entry.position <= head)
     return Snapshot(stream, head, keys)
