@@ -204,7 +204,15 @@ async def _on_refused(_: Request, error: Exception) -> Response:
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    return _problem(422, "invalid", "; ".join(map(_fault, error.errors()[:5])))
+    faults = error.errors()
+    code = "too_far" if all(map(_is_too_far, faults)) else "invalid"
+    return _problem(422, code, "; ".join(map(_fault, faults[:5])))
+
+
+def _is_too_far(error: Mapping[str, Any]) -> bool:
+    """Tell whether a day or a moment lies beyond what a calendar holds: no schema can say that of a text."""
+    limits = error.get("ctx", {})
+    return any(isinstance(limits.get(word), str) for word in ("ge", "lt"))
 
 
 def _fault(error: Mapping[str, Any]) -> str:

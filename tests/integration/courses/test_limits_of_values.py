@@ -96,7 +96,7 @@ async def test_a_run_far_from_any_course_is_no_fault_of_the_service(house: House
     for plan in FAR:
         body = {"offer_id": offer["offer_id"], "number": "27-1", "capacity": 12, **plan}
         answer = await house.api.post(f"/institutions/{OWNER}/runs", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text
+        assert (answer.status_code, answer.json()["code"]) == (422, "too_far"), answer.text
         assert next(iter(plan)) in answer.json()["detail"]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from structlog.testing import capture_logs
 
 from shared.network.hub.certificate import Ends, renew
 from shared.network.hub.hub import HubFolder, make_hub
@@ -122,11 +121,12 @@ async def _one_turn(
         stops={},
         database=None,
     )
-    with capture_logs() as logs:
-        await turn.turn(node)
+    said: list[str] = []
+    monkeypatch.setattr(turn, "log", SimpleNamespace(warning=lambda event, **_: said.append(event)))
+    await turn.turn(node)
     lines = [line.rsplit(" ", 1) for line in generate_latest(node.registry).decode().splitlines() if line[0] != "#"]
     stopped = [word for stops in node.stops.values() for word in stops()]
-    return {name: float(value) for name, value in lines}, [entry["event"] for entry in logs], stopped
+    return {name: float(value) for name, value in lines}, said, stopped
 
 
 async def test_the_offices_node_reads_the_certificate_from_its_folder(
