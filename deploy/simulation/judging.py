@@ -43,6 +43,8 @@ def unrest(world: "World") -> str | None:
         for service, disk in site.disks.items():
             if (site.name, service) not in running:
                 return f"{service} of {site.name} does not run"
+            if disk.lock.locked():
+                return f"{service} of {site.name} works on its database"
             if found := _disk_unrest(site, disk, world.parts.numbered):
                 return f"{service} of {site.name}: {found}"
     if found := _mirror_unrest(world):

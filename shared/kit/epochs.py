@@ -150,14 +150,20 @@ class Epochs:
         """Find where the two histories part; each hash binds all before it, so halving finds the place."""
         async with self._database.reading() as connection:
             low, high = 0, await outbox.length_of_log(connection, stream)
-            last = START if high else ours
-            while low < high:  # the first `low` agree, those from `high` on do not
-                middle = (low + high) // 2
-                position, hash_ = await outbox.hash_of(connection, stream, middle)
-                there = await witness.read(stream, Position(position.epoch, position.seq - 1), 1)
-                # What is trimmed there is older than all that could be lost.
-                same = bool(there) and (there[0].position > position or there[0].hash == hash_)
-                low, high, last = (middle + 1, high, position) if same else (low, middle, last)
+        last = START if high else ours
+        while low < high:  # the first `low` agree, those from `high` on do not
+            middle = (low + high) // 2
+            # Not one connection for all of them: the witness may take as long as a line takes to break.
+            async with self._database.reading() as connection:
+                known = await outbox.hash_of(connection, stream, middle)
+            if known is None:
+                high = middle  # trimmed meanwhile
+                continue
+            position, hash_ = known
+            there = await witness.read(stream, Position(position.epoch, position.seq - 1), 1)
+            # What is trimmed there is older than all that could be lost.
+            same = bool(there) and (there[0].position > position or there[0].hash == hash_)
+            low, high, last = (middle + 1, high, position) if same else (low, middle, last)
         return last
 
     async def _lost(self, stream: str, witness: Witness, at: Position, end: Position) -> AsyncIterator[list[Entry]]:

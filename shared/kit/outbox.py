@@ -57,8 +57,8 @@ async def length_of_log(connection: AsyncConnection, stream: str, behind: Positi
     return (await connection.execute(numbered)).scalar_one()
 
 
-async def hash_of(connection: AsyncConnection, stream: str, index: int) -> tuple[Position, bytes]:
-    """Give position and hash of one of the numbered messages that the log still has of a stream, counted from 0."""
+async def hash_of(connection: AsyncConnection, stream: str, index: int) -> tuple[Position, bytes] | None:
+    """Give position and hash of a numbered message that the log still has, counted from 0; None behind the last."""
     found = await connection.execute(
         sa.select(outbox.c.epoch, outbox.c.seq, outbox.c.hash)
         .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
@@ -66,8 +66,8 @@ async def hash_of(connection: AsyncConnection, stream: str, index: int) -> tuple
         .offset(index)
         .limit(1)
     )
-    row = found.one()
-    return Position(row.epoch, row.seq), row.hash
+    row = found.first()
+    return None if row is None else (Position(row.epoch, row.seq), row.hash)
 
 
 async def epoch_of(connection: AsyncConnection, stream: str) -> int:
