@@ -27,6 +27,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 LINGER = 0.3
 TURNS = 10
+KEEP_ALIVE = 75
+"""Seconds for which a connection may rest: callers and proxies give theirs up after 5 to 60, and a request that is on
+its way when the other side closes is lost. uvicorn's own are 5, as httpx's."""
 STANDSTILL = 30.0
 """Seconds after which a process whose loop does not turn is ended: longer than a disk or a busy machine takes."""
 
@@ -106,6 +109,7 @@ async def _serve(service: Service) -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=10,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     await _Server(config, app).serve()
 
