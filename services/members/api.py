@@ -22,7 +22,7 @@ from shared.contract.words import (
     Slug,
 )
 from shared.contract.zone import BERLIN
-from shared.kit.bodies import ID, NO_NUL, Day, In, KnownDistrict, KnownQuarter, cursor
+from shared.kit.bodies import IN_ID, IN_SLUG, NO_NUL, Day, In, KnownDistrict, KnownQuarter, cursor
 from shared.kit.http import OfficeKey, ReadKey, WriteKey, node_of
 from shared.kit.matching import TAGGED, tag_of
 
@@ -31,7 +31,7 @@ router = APIRouter()
 SlugInPath = Annotated[Slug, Path()]
 ProjectId = Annotated[Id, Path()]
 _NEXT = Query(max_length=200, pattern=NO_NUL, description="Where the page before ended: its `next`")
-After = Annotated[str, _NEXT, cursor(rf"[a-z0-9-]{{2,40}}|{ID}\.[a-z0-9-]{{2,40}}")]
+After = Annotated[str, _NEXT, cursor(rf"{IN_SLUG}|{IN_ID}\.{IN_SLUG}")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 

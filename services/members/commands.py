@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from services.members.domain.institution import Institution
+from services.members.domain.institution import Institution, is_reserved
 from services.members.domain.key import SCOPES, ApiKey, Scope
 from services.members.handlers import institutions as of_institutions
 from services.members.handlers import keys as of_keys
@@ -51,7 +51,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an institution: as an application, or at once as an active member."""
-    if slug == "default" or slug.startswith("join-"):
+    if is_reserved(slug):
         raise Unable(f"'{slug}' cannot be an institution: on the network's hub, `default` and `join-…` are other users")
     said = {"name": name, "about": about, "website": website, "district": district, "quarter": quarter}
     profile: dict[str, Any] = {key: value for key, value in said.items() if value is not None}

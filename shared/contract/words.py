@@ -22,7 +22,9 @@ Personal = Annotated[T, PersonalMark()]
 
 SLUG = r"^[a-z0-9-]{2,40}$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{8,40}$")]
+RESERVED_SLUG = r"default|join-.*"  # on the hub these name users of another kind
+ID = r"^[a-z]+_[0-9a-z]{8,40}$"
+Id = Annotated[str, StringConstraints(pattern=ID)]
 LINE = r"^[^\x00-\x1f\x7f\u2028\u2029]+$"  # a line break in a name would begin a new header in a mail
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=LINE)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]

@@ -60,7 +60,12 @@ _MOMENT = _written(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", datetime, such_as="2027-03-
 Moment = Annotated[words.Moment, _MOMENT]
 Day = Annotated[words.Day, _written(r"\d{4}-\d\d-\d\d$", date, such_as="2027-03-01")]
 WHOLE = BeforeValidator(_whole)
-ID = r"[a-z]+_[0-9a-z]{8,40}"
+IN_ID, IN_SLUG = words.ID.strip("^$"), words.SLUG.strip("^$")
+
+
+def unreadable_cursor() -> Invalid:
+    """Give the refusal of what no page gave as its `next`."""
+    return Invalid("after: this is no `next` of a page", code="cursor_unreadable")
 
 
 def cursor(form: str) -> AfterValidator:
@@ -68,7 +73,7 @@ def cursor(form: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if value and not re.fullmatch(form, value):
-            raise Invalid("after: this is no `next` of a page", code="cursor_unreadable")
+            raise unreadable_cursor()
         return value
 
     return AfterValidator(check)

@@ -169,18 +169,16 @@ def parked_retry(
 async def _check_open(connection: AsyncConnection, service: str, ids: list[int], code: str | None = None) -> None:
     """Refuse, before anything is changed, what waits nowhere: a mistyped number must not look like success."""
     waits = tables.parked.c.state.in_(parking.OPEN)
-    found = (
-        await connection.execute(sa.select(tables.parked.c.id).where(waits, tables.parked.c.id.in_(ids)))
-    ).scalars()
-    if missing := sorted({*ids} - {*found}):
+    found = await connection.execute(sa.select(tables.parked.c.id).where(waits, tables.parked.c.id.in_(ids)))
+    if missing := sorted({*ids} - {*found.scalars()}):
         numbers = ", ".join(map(str, missing))
         raise Unable(f"nothing is parked in {service} as {numbers}; `album parked show {service}` lists what is")
-    if (
-        code is not None
-        and not (
-            await connection.execute(sa.select(sa.func.count()).where(waits, tables.parked.c.code == code))
-        ).scalar()
-    ):
+    if code is None:
+        return
+    of_code = await connection.execute(
+        sa.select(tables.parked.c.id).where(waits, tables.parked.c.code == code).limit(1)
+    )
+    if of_code.first() is None:
         raise Unable(f"nothing is parked in {service} for '{code}'; `album parked list` gives the causes")
 
 

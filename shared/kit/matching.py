@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.contract.words import ID
 from shared.kit.errors import Problem
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class VersionMismatch(Problem):
     code = "version_mismatch"
 
 
-_ID = re.compile(r"^[a-z]+_[0-9a-z]{8,40}$")
+_ID = re.compile(ID)
 _STRONG = re.compile(r'(W/)?"([^"]*)"')
 
 

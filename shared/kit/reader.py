@@ -279,10 +279,10 @@ class StreamReader:
             if given_up:
                 await self._park_unfinished(batch[0], work)
             else:
-                await self._apply_in_time(batch, work, parked=bool(parked), guarded=guarded)
+                await self._apply_noting_hangs(batch, work, parked=bool(parked), guarded=guarded)
         return True
 
-    async def _apply_in_time(self, batch: list[Entry], work: Work[Any], *, parked: bool, guarded: bool) -> None:
+    async def _apply_noting_hangs(self, batch: list[Entry], work: Work[Any], *, parked: bool, guarded: bool) -> None:
         try:
             await self._applier.apply(batch, work, parked=parked, guarded=guarded)
         except HandlerHangs:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.contract.words import RESERVED_SLUG
 from shared.kit.streams import Position
 
 PREFIX = "album:1:"
@@ -12,8 +13,8 @@ _SLUG = r"[a-z0-9-]{2,40}"
 _PUB = re.compile(rf"album:1:pub:\{{({_SLUG})\}}:([a-z]+)")
 _BOX = re.compile(rf"album:1:box:\{{({_SLUG})\}}:({_SLUG})")
 _POSITION = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})")
-# A user of the hub has the name of its institution; these names are users of another kind.
-_SLUGS = re.compile(rf"(?!join-)(?!default$){_SLUG}")
+# A user of the hub has the name of its institution.
+_SLUGS = re.compile(rf"(?!({RESERVED_SLUG})$){_SLUG}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,16 @@ from pydantic import ConfigDict, Field
 
 from services.courses.domain.participant import Assessed, DayTime, Skill
 from services.courses.domain.run import Offer, Run
-from shared.contract.words import FieldOfAction, Id, Language, Level, Line, Place, Prose, RunKind, Session, Slug
-from shared.kit.bodies import ID, NO_NUL, WHOLE, Day, In, KnownQuarter, Mail, Moment, Said, Truth, cursor
+from shared.contract.words import ID, FieldOfAction, Id, Language, Level, Line, Place, Prose, RunKind, Session, Slug
+from shared.kit.bodies import IN_ID, IN_SLUG, NO_NUL, WHOLE, Day, In, KnownQuarter, Mail, Moment, Said, Truth, cursor
 
-_ID = f"^{ID}$"
 InstitutionPath = Annotated[Slug, Path()]
-RunId = Annotated[str, Path(pattern=_ID)]
-ParticipantId = Annotated[str, Path(pattern=_ID)]
-EntitlementId = Annotated[str, Path(pattern=_ID)]
-EnrolmentId = Annotated[str, Path(pattern=_ID)]
+RunId = Annotated[str, Path(pattern=ID)]
+ParticipantId = Annotated[str, Path(pattern=ID)]
+EntitlementId = Annotated[str, Path(pattern=ID)]
+EnrolmentId = Annotated[str, Path(pattern=ID)]
 _NEXT = Query(max_length=100, pattern=NO_NUL, description="Where the page before ended: its `next`")
-After = Annotated[str, _NEXT, cursor(rf"{ID}(\.[a-z0-9-]{{2,40}})?")]
+After = Annotated[str, _NEXT, cursor(rf"{IN_ID}(\.{IN_SLUG})?")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Count = Annotated[int, Field(ge=0, le=10_000), WHOLE]
 

@@ -12,12 +12,12 @@ from services.courses.domain.referral import Erasure, Receipt, Referral, Referra
 from services.courses.handlers import referring as handlers
 from services.courses.handlers.referring import Asking
 from shared.contract.referrals import Erased, ReferralField
-from shared.contract.words import Id, Line, Prose, Slug
+from shared.contract.words import ID, Id, Line, Prose, Slug
 from shared.kit.bodies import Day, In
 from shared.kit.http import ReadKey, WriteKey, node_of
 
 router = APIRouter(prefix="/institutions/{institution}", tags=["referrals"])
-ReferralId = Annotated[str, Path(pattern=r"^[a-z]+_[0-9a-z]{8,40}$")]
+ReferralId = Annotated[str, Path(pattern=ID)]
 
 
 class ConsentIn(In):

@@ -10,16 +10,15 @@ from services.events.domain.meeting import Meeting, Series, picture
 from services.events.domain.registration import Registration
 from services.events.store import Listed, Seen
 from shared.contract.events import MeetingPicture
-from shared.contract.words import Id, Language, Line, MeetingKind, Place, Prose, RegistrationState, Slug
-from shared.kit.bodies import ID, NO_NUL, WHOLE, In, KnownQuarter, Mail, Moment, Said, cursor, trimmed
+from shared.contract.words import ID, Id, Language, Line, MeetingKind, Place, Prose, RegistrationState, Slug
+from shared.kit.bodies import IN_ID, IN_SLUG, NO_NUL, WHOLE, In, KnownQuarter, Mail, Moment, Said, cursor, trimmed
 
-_ID = f"^{ID}$"
 InstitutionPath = Annotated[Slug, Path()]
-MeetingId = Annotated[str, Path(pattern=_ID)]
-RegistrationId = Annotated[str, Path(pattern=_ID)]
-ParticipantId = Annotated[str, Path(pattern=_ID)]
+MeetingId = Annotated[str, Path(pattern=ID)]
+RegistrationId = Annotated[str, Path(pattern=ID)]
+ParticipantId = Annotated[str, Path(pattern=ID)]
 _NEXT = Query(max_length=200, pattern=NO_NUL, description="Where the page before ended: its `next`")
-After = Annotated[str, _NEXT, cursor(rf"{ID}|[0-9T.]+Z~{ID}~[a-z0-9-]{{2,40}}")]
+After = Annotated[str, _NEXT, cursor(rf"{IN_ID}|[0-9T.]+Z~{IN_ID}~{IN_SLUG}")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Seats = Annotated[int, Field(ge=1, le=10_000), WHOLE]
 Lines = Annotated[tuple[Line, ...], Field(max_length=20)]

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 from services.events.api.models import After, Limit, MeetingId, SeenMeeting, SeenMeetings
 from services.events.store import Wanted
 from shared.contract.words import MeetingKind, MeetingState, Slug
-from shared.kit.bodies import KnownDistrict, KnownQuarter, Moment
-from shared.kit.errors import Invalid, NotFound
+from shared.kit.bodies import KnownDistrict, KnownQuarter, Moment, unreadable_cursor
+from shared.kit.errors import NotFound
 from shared.kit.http import node_of
 
 router = APIRouter(tags=["network"])
@@ -60,6 +60,6 @@ def _position(after: str) -> tuple[datetime, str, str]:
             try:
                 return datetime.fromisoformat(moment), meeting_id, institution
             except ValueError as error:
-                raise Invalid("after: this is no `next` of a page", code="cursor_unreadable") from error
+                raise unreadable_cursor() from error
         case _:
-            raise Invalid("after: this is no `next` of a page", code="cursor_unreadable")
+            raise unreadable_cursor()

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from services.members.domain.refusal import Misfit, Refused
 from shared.contract.members import InstitutionPicture
+from shared.contract.words import RESERVED_SLUG, districts
 from shared.contract.words import InstitutionState as State
-from shared.contract.words import districts
 
 _BEFORE: Mapping[State, frozenset[State]] = {
     State.ADMITTED: frozenset({State.APPLIED}),
@@ -34,13 +34,14 @@ class Institution:
         return self.picture.slug
 
 
-# On the hub these name users of another kind.
-_RESERVED = re.compile(r"default|join-.*")
+def is_reserved(slug: str) -> bool:
+    """Tell whether a slug names no institution, for on the hub it is another user."""
+    return re.fullmatch(RESERVED_SLUG, slug) is not None
 
 
 def new(slug: str, profile: Mapping[str, Any], state: State = State.APPLIED) -> Institution:
     """Give an institution that is not known yet; raises Misfit."""
-    if _RESERVED.fullmatch(slug):
+    if is_reserved(slug):
         raise Misfit(
             "reserved", f"slug: '{slug}' is reserved; 'default' and what begins with 'join-' name no institution"
         )

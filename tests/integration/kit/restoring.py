@@ -12,7 +12,7 @@ from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
 from shared.kit.witness import Head, StreamsWitness
-from tests.integration.kit.sample import OWN, PUB, Sample
+from tests.integration.kit.sample import OWN, PUB, Sample, institution
 
 
 class Line:
@@ -72,6 +72,16 @@ async def restore(sample: Sample, seq: int) -> None:
             await connection.execute(sa.delete(rows).where(rows.c.stream == stream, rows.c.seq > seq))
             back = {"stream": stream, "epoch": 1, "seq": seq, "hash": hash_ or b""}
             await upsert(connection, stream_head, [back] if hash_ else [], newer=None)
+
+
+async def restored(sample: Sample) -> tuple[MemoryStreams, MemoryStreams]:
+    """Give a hub with eight messages, and the Redis of a node whose backup has three of them, as it has itself."""
+    hub, node = MemoryStreams(), MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await publish(sample, relay_of(sample, streams=hub))
+    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
+    await restore(sample, 3)
+    return hub, node
 
 
 async def names_of(streams: MemoryStreams, stream: str = PUB) -> list[str]:

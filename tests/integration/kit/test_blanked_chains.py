@@ -10,21 +10,13 @@ from shared.kit.database import upsert
 from shared.kit.errors import Transient
 from shared.kit.memory_streams import MemoryStreams
 from shared.kit.reader import StreamReader
-from shared.kit.relay import Relay
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import blanked, stream_head
 from shared.kit.tables import outbox as rows
+from tests.integration.kit.restoring import publish
 from tests.integration.kit.sample import OWN, Sample, api_key
 
 TOMBSTONE = ParticipantErased(institution="office", version=1, participant_id="participant_00000001")
-
-
-async def _publish(sample: Sample, relay: Relay) -> None:
-    assert await sample.lease.hold()
-    await relay.check()
-    while await relay.step():
-        pass
-    await relay.check()
 
 
 async def _blank(sample: Sample, number: int) -> None:
@@ -38,7 +30,7 @@ async def _with_a_blank(sample: Sample) -> MemoryStreams:
     """Have four messages told, the third of them blanked, and Redis filled again from the log."""
     for number in range(4):
         await sample.tell(api_key(number))
-        await _publish(sample, sample.relay())
+        await publish(sample, sample.relay())
     await _blank(sample, 2)
     async with sample.database.transaction() as connection:
         # Redis had lost the content already when it lost everything.
@@ -66,7 +58,7 @@ async def test_a_blank_among_what_a_restored_backup_takes_back_stops_nothing(sam
     await _restore(sample, 1)
     relay = sample.relay()
     await sample.tell(api_key(9))
-    await _publish(sample, relay)
+    await publish(sample, relay)
     assert relay.stopped == {}
     assert [str(entry.position) for entry in await streams.read(OWN, START, 9)] == ["1-1", "1-2", "1-3", "1-4", "2-1"]
 
@@ -78,14 +70,14 @@ async def test_another_content_in_the_place_of_a_message_still_stops_the_stream(
     await _restore(sample, 1)
     relay = sample.relay()
     await sample.tell(api_key(9))
-    await _publish(sample, relay)
+    await publish(sample, relay)
     assert "two writers" in relay.stopped[OWN]
 
 
 async def _epoch_with_a_blank_first(sample: Sample, payload: bytes | None = None) -> StreamReader:
     """Have a reader at the end of an epoch, and a blank as the first message of the next one."""
     await sample.tell(api_key(1))
-    await _publish(sample, sample.relay())
+    await publish(sample, sample.relay())
 
     async def log(stream: str, after: Position, count: int) -> list[Entry]:
         async with sample.database.reading() as connection:
@@ -99,9 +91,9 @@ async def _epoch_with_a_blank_first(sample: Sample, payload: bytes | None = None
         await outbox.begin_epoch(connection, OWN, 2, hash_)
     await sample.tell(api_key(2), api_key(3))
     relay = sample.relay()
-    await _publish(sample, relay)
+    await publish(sample, relay)
     await _blank(sample, 2)
-    await _publish(sample, relay)
+    await publish(sample, relay)
     return reader
 
 

@@ -13,7 +13,7 @@ from shared.kit.numbering import number_waiting
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
-from tests.integration.kit.restoring import Line, names_of, publish, relay_of, restore
+from tests.integration.kit.restoring import Line, names_of, publish, relay_of, restore, restored
 from tests.integration.kit.sample import OWN, PUB, Sample, api_key, institution
 
 
@@ -91,11 +91,7 @@ async def test_a_backup_older_than_a_stream_takes_it_back_by_its_name(sample: Sa
 
 async def test_a_restored_node_asks_the_hub_before_its_first_message(sample: Sample) -> None:
     """Database and Redis come from the same old backup: only the hub knows more, and nothing new is told before."""
-    hub, node = MemoryStreams(), MemoryStreams()
-    await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await publish(sample, relay_of(sample, streams=hub))
-    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await restore(sample, 3)
+    hub, node = await restored(sample)
     await sample.tell(institution(version=9))
     await publish(sample, relay_of(sample, Line(hub), node))
     assert await names_of(node) == [*(f"1-{n}" for n in range(1, 9)), "2-1"]
@@ -104,11 +100,7 @@ async def test_a_restored_node_asks_the_hub_before_its_first_message(sample: Sam
 
 async def test_without_asking_the_hub_two_histories_arise(sample: Sample) -> None:
     """The control: the same restored node without a witness writes another message to a position that is taken."""
-    hub, node = MemoryStreams(), MemoryStreams()
-    await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await publish(sample, relay_of(sample, streams=hub))
-    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await restore(sample, 3)
+    hub, node = await restored(sample)
     await sample.tell(institution(version=9))
     await publish(sample, relay_of(sample, None, node))
     [ours], [theirs] = await node.read(PUB, Position(1, 3), 1), await hub.read(PUB, Position(1, 3), 1)
@@ -131,11 +123,7 @@ async def test_a_cut_line_holds_a_node_up_for_a_moment_only(sample: Sample) -> N
 
 async def test_what_was_told_alone_is_told_again_behind_the_true_history(sample: Sample) -> None:
     """A restored node went on alone: when the line is back the hub's history stands, and ours follows in an epoch."""
-    hub, node = MemoryStreams(), MemoryStreams()
-    await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await publish(sample, relay_of(sample, streams=hub))
-    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await restore(sample, 3)
+    hub, node = await restored(sample)
     line = Line(hub)
     line.cut = True
     relay = relay_of(sample, line, node)

@@ -17,7 +17,7 @@ from shared.kit.paging import PAGE_BYTES, PageSize
 from shared.kit.relay import Relay
 from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.kit.tables import outbox as rows
-from tests.integration.kit.restoring import Line, names_of, publish, relay_of, restore
+from tests.integration.kit.restoring import Line, names_of, publish, relay_of, restore, restored
 from tests.integration.kit.sample import PUB, Sample, institution
 
 LARGE = 60
@@ -149,11 +149,7 @@ async def test_a_page_is_kept_with_what_it_means_or_not_at_all(
 
 async def _restored_beside_a_hub(sample: Sample) -> tuple[MemoryStreams, MemoryStreams, Breaking]:
     """Give a hub with eight messages, a node whose backup has three of them, and the line between; one more waits."""
-    hub, node = MemoryStreams(), MemoryStreams()
-    await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await publish(sample, relay_of(sample, streams=hub))
-    await node.append(PUB, START, await hub.read(PUB, START, 3), {})
-    await restore(sample, 3)
+    hub, node = await restored(sample)
     await sample.tell(institution(version=9))
     return hub, node, Breaking(hub)
 
