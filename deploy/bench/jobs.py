@@ -45,6 +45,7 @@ async def tell(database: str, redis: str, count: int, rate: float, sessions: int
     node = path.node_at(database, redis)
     told = list(islice(messages.published(path.institutions(1), sessions=sessions), count))
     async with node.running():
+        await node.works.be_sure()
         await asyncio.sleep(0.5)
         yield None
         found, due = [], monotonic()

@@ -150,8 +150,7 @@ def _faults(world: "World") -> Iterator[str]:
             where = f"{service} of {site.name}"
             if world.parts.numbered:
                 yield from (f"{where}: {one}" for one in _log_faults(world, site.redis, disk))
-            if not world.restored:
-                yield from (f"{where}: {one}" for one in _hearing_faults(disk))
+            yield from (f"{where}: {one}" for one in _hearing_faults(disk))
             yield from (f"{where}: {one}" for one in _parking_faults(world, service, disk))
         yield from (f"{site.name}: {one}" for one in _seat_faults(site.disks["courses"]))
     yield from _broken_promises(world)

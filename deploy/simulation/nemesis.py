@@ -300,6 +300,7 @@ async def restore(nemesis: Nemesis) -> None:
         world.network.drop_late(f"{machine}-{service}")
     nemesis.note("restore", f"{site.name} {service}")
     world.restored.add((site.name, service))
+    world.awaited.add((site.name, service))
     async with site.disks[service].lock:
         site.disks[service].restore(image)
 

@@ -17,9 +17,10 @@ from services.courses.domain.run import Offer, Run
 from services.courses.handlers import asking, participants, runs, seats
 from services.courses.store import Queued, Store, tables
 from shared.contract.words import EnrolmentState, RunKind, Session
-from shared.kit.errors import Problem
+from shared.kit.errors import Problem, Transient
 from shared.kit.work import Work
 
+HURRIES, HURRY = 100, 0.05
 Do = Callable[[Work[Store]], Awaitable[Any]]
 
 
@@ -159,6 +160,16 @@ class Desk:
     async def _cancel(self, process: Process) -> None:
         run = self._random.choice(self._runs)
         await self._done(process, lambda work: runs.cancel(run, self.institution, "zu wenige", work))
+
+    async def hurry(self, process: Process) -> None:
+        """Change every run as soon as a service is back, however often it asks to come again."""
+        for run in list(self._runs):
+            for _ in range(HURRIES):
+                try:
+                    await self._tried(process, self._change_to(process, run, {"description": "at once"}))
+                    break
+                except Transient:
+                    await process.clock.sleep(HURRY)
 
     async def flood(self, process: Process, messages: int) -> None:
         """Change one run again and again."""

@@ -25,7 +25,7 @@ from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, full_jitter
 from shared.kit.epochs import Epochs, recovery
 from shared.kit.lease import TERM, Lease
-from shared.kit.node import Node, Service
+from shared.kit.node import LOOK, Node, Service
 from shared.kit.reader import StreamReader
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings
@@ -203,7 +203,8 @@ class Process:
     def run(self) -> None:
         """Begin."""
         self.trace.note(f"{self.name} begins")
-        self.start(self._begin())
+        self.works.sure.clear()
+        self.start(self._again(self._begin))
         for turn in (self._relay_turn, self._read_turn):
             self.start(self._again(turn))
         if self.service.timers:
@@ -226,8 +227,12 @@ class Process:
                 self.trace.wrong(f"{self.name}: {type(error).__name__}: {error}")
 
     async def _begin(self) -> None:
+        while not await self.relay.knows_all():
+            await self.clock.sleep(LOOK)
+        self.works.sure.set()
         if self.service.begin is not None:
             await self.service.begin(self._node)
+        await asyncio.Event().wait()
 
     async def _again(self, turn: Callable[[], Awaitable[None]]) -> None:
         failures = 0

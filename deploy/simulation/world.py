@@ -100,6 +100,7 @@ class World:
         self.poisoned: set[Poison] = set()
         self.forged: set[str] = set()
         self.restored: set[tuple[str, str]] = set()
+        self.awaited: set[tuple[str, str]] = set()
         self.trimmed = self.killer = self.mended = self.healing = False
         self.linked = self.plan.linked
         self.hub = SimHub()
@@ -166,6 +167,10 @@ class World:
         )  # fmt: skip
         self.processes.append(process)
         process.run()
+        if (site.name, service) in self.awaited and service == courses.name:
+            self.awaited.discard((site.name, service))
+            for desk in [one for one in self.desks if one.institution in site.institutions]:
+                process.start(desk.hurry(process))
         if self.linked and service == "members":
             process.start(run_link(process, self.hub, self.office, self.parts.link))
 

@@ -38,15 +38,17 @@ _PROBLEMS = {
     503: "Something the service needs does not answer at the moment; asking again helps",
 }
 _TEXT = {"type": "string"}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "In how many seconds to come back",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
 _HEADERS = {
     401: {"WWW-Authenticate": {"description": "How to come in", "required": True, "schema": _TEXT}},
-    429: {
-        "Retry-After": {
-            "description": "In how many seconds to come back",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 1},
-        }
-    },
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 _REPLAYED = {"description": "`true` where this is the answer that was given before", "schema": _TEXT}
 _IDEMPOTENCY_KEY = {

@@ -1,7 +1,7 @@
 """Epochs: a restored backup is noticed before it publishes; what it lost comes back, then a new epoch begins."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -81,9 +81,10 @@ class Epochs:
         self._local = StreamsWitness(streams)
         self._hub = hub
         self._recover = recover
-        self._begun = clock.now()
+        self._started = self._begun = clock.now()
         self._cleared: set[str] = set()
         self._alone: set[str] = set()
+        self._behind: dict[str, tuple[Position, datetime]] = {}
 
     def forget(self) -> None:
         """Begin anew: another copy has written meanwhile."""
@@ -98,6 +99,37 @@ class Epochs:
     def waits_for_the_hub(self, stream: str) -> bool:
         """Tell whether the stream is written without having heard what the hub holds."""
         return stream in self._alone
+
+    async def knows_all(self, stream: str) -> bool:
+        """Tell whether our log holds all that we told, as far as anybody can say; raises NotOurs.
+
+        Whoever is silent is waited for no longer than the patience, unless it was seen to hold more than we do.
+        """
+        if stream in self._cleared and stream not in self._alone:
+            return True
+        for witness in filter(None, (self._local, self._hub)):
+            if not await self._knows_all_of(stream, witness):
+                return False
+        self._behind.pop(stream, None)
+        return True
+
+    async def _knows_all_of(self, stream: str, witness: Witness) -> bool:
+        try:
+            head = await witness.head(stream)
+        except Transient:
+            head = None
+        if head is None:
+            return stream not in self._behind and self._clock.now() - self._started >= PATIENCE
+        ours = await self._end_of_log(stream)
+        if await self._has_all(stream, head, ours):
+            return True
+        before, since = self._behind.get(stream, (None, self._clock.now()))
+        if before != ours:
+            self._behind[stream] = ours, self._clock.now()
+        elif self._clock.now() - since >= PATIENCE:
+            # Nobody takes it back: then it may be a stranger's, and there is nothing to wait for.
+            await self._check_is_ours(stream, witness, await self._last_in_common(stream, witness, ours), head)
+        return False
 
     async def clear(self, stream: str) -> bool:
         """Compare our log with all who may know better; tell whether the stream may be written; raises NotOurs."""
@@ -123,16 +155,25 @@ class Epochs:
         return True
 
     async def _compare(self, stream: str, witness: Witness, head: Head | None) -> None:
-        if head is None or head.position == START:
+        if head is None:
             return
-        # The witness was asked before the log: what is in its answer was numbered before, and the log has it.
         ours = await self._end_of_log(stream)
-        if head.position <= ours and await self._agrees(stream, head):
+        if await self._has_all(stream, head, ours):
             return
         common = await self._last_in_common(stream, witness, ours)
-        async for _ in self._lost(stream, witness, common, head.position):
-            pass  # Nothing is taken back unless all of it continues our log.
+        await self._check_is_ours(stream, witness, common, head)
         await self._take_all_back(stream, witness, common, head, ours)
+
+    async def _has_all(self, stream: str, head: Head, ours: Position) -> bool:
+        # The witness was asked before the log: what is in its answer was numbered before, and the log has it.
+        if head.position == START:
+            return True
+        return head.position <= ours and await self._agrees(stream, head)
+
+    async def _check_is_ours(self, stream: str, witness: Witness, common: Position, head: Head) -> None:
+        """Look through all that is to be taken back; raises NotOurs unless all of it continues our log."""
+        async for _ in self._lost(stream, witness, common, head.position):
+            pass
 
     async def _end_of_log(self, stream: str) -> Position:
         async with self._database.reading() as connection:

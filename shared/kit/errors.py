@@ -86,10 +86,18 @@ class Unavailable(Problem):
 
     status = 503
     code = "unavailable"
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class Transient(Exception):  # noqa: N818 - named for what it is: it goes away
     """What failed may work in a moment: wait, then try the same again."""
+
+
+class Unsure(Transient):
+    """The service may know less than it once told: what it told now could be older than what others know."""
+
+    def __init__(self) -> None:
+        super().__init__("the service has just started and still compares what it knows with what it told")
 
 
 def words_of(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from shared.kit import parking
 from shared.kit.clock import monotonic
+from shared.kit.errors import Unsure
 from shared.kit.node import Node
 
 SILENT_SECONDS = 30.0
@@ -33,6 +34,8 @@ async def report(node: Node[Any]) -> Report:
             await connection.execute(sa.text("SELECT 1"))
     except Exception as error:  # whatever it is, the probe must say it and not fail itself
         faults.append(f"the database does not answer: {type(error).__name__}")
+    if not node.begun:
+        faults.append(str(Unsure()))
     if (silent := monotonic() - node.reached_redis_at) > SILENT_SECONDS:
         faults.append(f"Redis has not answered for {silent:.0f} seconds")
     for name, lag in node.subscriptions.lags.items():

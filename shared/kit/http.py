@@ -33,6 +33,7 @@ from shared.kit.errors import (
     Transient,
     Unauthorised,
     Unavailable,
+    Unsure,
     words_of,
 )
 from shared.kit.head_only import HeadOnly
@@ -43,6 +44,7 @@ from shared.kit.matching import Matching
 from shared.kit.node import Node, node_key
 from shared.kit.streams import Position
 from shared.kit.tagging import Tagged
+from shared.kit.unsure import CommandsWait
 
 __all__ = ["OfficeKey", "ProblemDetails", "ReadKey", "WriteKey", "application", "caller", "node_of"]
 
@@ -162,6 +164,7 @@ def application(node: Node[Any], **options: Any) -> FastAPI:
     app.add_middleware(Idempotent, works=node.works)
     app.add_middleware(Matching)
     app.add_middleware(Tagged)
+    app.add_middleware(CommandsWait, works=node.works)
     app.add_middleware(Faults)
     app.add_middleware(HeadOnly)
     app.add_middleware(Admission, door=door, refuse=_refusal)
@@ -240,15 +243,17 @@ def _methods_at(request: Request) -> list[str]:
 def _away(error: Exception) -> str:
     """Say what does not answer; errors of a driver are the database's."""
     if not isinstance(error, Transient):
-        return "the database does not answer"
+        return "the database does not answer at the moment"
+    if isinstance(error, Unsure):
+        return str(error)
     said = re.match(r"[\w ]+ does not answer", str(error))
-    return said[0] if said else "what this needs is not ready"
+    return f"{said[0] if said else 'what this needs is not ready'} at the moment"
 
 
 def _on_fault(scope: Scope, error: Exception) -> Response:
     path = getattr(scope.get("route"), "path", "?")
     if is_transient(error):
         log.warning("request_failed", path=path, reason=f"{type(error).__name__}: {words_of(error)}")
-        return _problem(503, Unavailable.code, f"{_away(error)} at the moment; please try again")
+        return _problem(503, Unavailable.code, f"{_away(error)}; please try again", Unavailable.headers)
     log.error("request_fault", path=path, reason=type(error).__name__, exc_info=error)
     return _problem(500, "fault", "the service has a fault; the operator finds it in the log")

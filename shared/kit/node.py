@@ -49,6 +49,7 @@ from shared.kit.work import Work, Works
 log = structlog.get_logger()
 S = TypeVar("S")
 TURN = 1.0
+LOOK = 0.05
 MOST_STREAMS = 10_000
 
 
@@ -115,6 +116,7 @@ class Node(Generic[S]):
     reached_redis_at: float = field(default_factory=monotonic)
     stops: dict[str, Callable[[], dict[str, str]]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
+    begun: bool = True
 
     def stopped(self) -> dict[str, str]:
         """Give what waits for an operator, of all parts that have something to say about it."""
@@ -123,8 +125,9 @@ class Node(Generic[S]):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the relay, the readers and the timers until the block ends."""
-        if self.service.begin is not None:
-            await self.service.begin(self)
+        # Not before the door opens: what comes in next may be a command.
+        self.works.sure.clear()
+        self.begun = False
         tasks = [asyncio.create_task(turn) for turn in self._turns()]
         for task in tasks:
             task.add_done_callback(_say_how_it_ended)
@@ -140,6 +143,7 @@ class Node(Generic[S]):
     def _turns(self) -> list[Coroutine[Any, Any, None]]:
         timers = [self._again(t.name, t.every.total_seconds(), partial(t.do, self)) for t in self.service.timers]
         housekeeping = [
+            self._again("begin", 0.0, self._begin),
             self._again("relay", 0.0, self._relay_turn),
             self._again("trim", 3600.0, self._trim),
             self._read(),
@@ -168,6 +172,18 @@ class Node(Generic[S]):
                 else:
                     log.exception("turn_fault", turn=name)
                 await pause(0.05 + full_jitter(SystemRandom(), failures, cap=2.0))
+
+    async def _begin(self) -> None:
+        """Let commands in once it is known that this is no backup, or what it had lost is taken back."""
+        while not await self.relay.knows_all():
+            if is_ending():
+                return
+            await pause(LOOK)
+        self.works.sure.set()
+        if self.service.begin is not None:
+            await self.service.begin(self)
+        self.begun = True
+        await asyncio.Event().wait()
 
     async def _relay_turn(self) -> None:
         """Hold the lease, check the streams, then publish whatever is told until the next turn."""

@@ -118,10 +118,24 @@ class Relay:
                 await between()
                 await self._settled()
 
-    async def _clear_names(self) -> list[str]:
+    async def knows_all(self) -> bool:
+        """Tell whether the log holds all that was told; False while it may be a backup's that was not mended yet."""
+        names, mine = await self._names()
+        for stream in sorted(mine.union(names).difference(self.stopped)):
+            try:
+                if not await self._epochs.knows_all(stream):
+                    return False
+            except NotOurs:
+                continue  # this one stands still and waits for an operator; the others do not
+        return True
+
+    async def _names(self) -> tuple[list[str], set[str]]:
         async with self._database.reading() as connection:
             names = list(await outbox.ends_of_log(connection))
-            mine = await self._mine(connection) if self._mine else set()
+            return names, await self._mine(connection) if self._mine else set()
+
+    async def _clear_names(self) -> list[str]:
+        names, mine = await self._names()
         # A backup may be older than the first message of a stream: then only its name leads to what was lost.
         for stream in sorted(mine.difference(names)):
             await self._is_clear(stream)
@@ -226,14 +240,16 @@ class Relay:
         if not await self._is_ours(stream, head, ours):
             return
         # The state goes first: a late joiner that sees the end of the stream must find every key below that end.
-        await self._refill_state(stream)
+        # It goes with the entries once more, for Redis may lose it again before they come.
+        newest = {entry.position: key for key, entry in (await self._refill_state(stream)).items()}
         refilled = 0
         while head < ours:
             async with self._database.reading() as connection:
                 page = await outbox.log_after(connection, stream, head)
             if not page:
                 break
-            end = await self._append(stream, head, page, {})
+            state = {newest[entry.position]: entry for entry in page if entry.position in newest}
+            end = await self._append(stream, head, page, state)
             if end is None:
                 raise Transient(f"{stream} moved while it was refilled")
             head = end
@@ -267,9 +283,10 @@ class Relay:
         self.stopped[stream] = reason
         return False
 
-    async def _refill_state(self, stream: str) -> None:
+    async def _refill_state(self, stream: str) -> dict[str, Entry]:
+        """Bring back what is missing of a stream's state; give all that it must hold, without payloads."""
         if not _has_state(stream):
-            return
+            return {}
         async with self._database.reading() as connection:
             newest = await outbox.newest_by_key(connection, stream)
         there = await self._streams.state_index(stream)
@@ -281,6 +298,7 @@ class Relay:
                 whole = await outbox.with_payloads(connection, stream, part)
             await self._streams.keep_state(stream, whole)
             pages.saw(list(whole.values()))
+        return newest
 
     async def _beat(self, stream: str) -> None:
         if stream in self.stopped:

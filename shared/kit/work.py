@@ -17,11 +17,14 @@ from shared.kit import matching
 from shared.kit import outbox as outbox_of
 from shared.kit.clock import Clock, Ids
 from shared.kit.database import Database
+from shared.kit.errors import Unsure
 from shared.kit.fairness import Rest
 from shared.kit.settings import Settings
 from shared.kit.tables import outbox
 
 S = TypeVar("S")
+MOMENT = 5.0
+"""Seconds for which a command waits: an ordinary start takes a part of one, and nobody sees it."""
 _TOLD = ("stream", "key", "type", "payload", "told_at")
 # One round trip for all rows, and for the word that wakes the relay.
 _TELL_ALL = """
@@ -40,10 +43,13 @@ class Work(Generic[S]):
     now: datetime
     ids: Ids
     settings: Settings
+    unsure: bool = False
     _told: list[dict[str, Any]] = field(default_factory=list)
 
     def tell(self, *messages: Message) -> None:
-        """Say something to others once the changes are kept; raises MessageRefused above the limits."""
+        """Say something to others once the changes are kept; raises MessageRefused above the limits, and Unsure."""
+        if self.unsure:
+            raise Unsure
         for message in messages:
             payload = encode(message, id=self.ids.new("msg"), time=self.now)
             self._told.append(
@@ -58,6 +64,8 @@ class Work(Generic[S]):
 
     async def blank(self, *tombstones: Message) -> None:
         """Take back the content of all that was told of the tombstones' things; each stands in place of its own."""
+        if self.unsure:
+            raise Unsure
         for message in tombstones:
             payload = encode(message, id=self.ids.new("msg"), time=self.now)
             await outbox_of.blank(self.connection, stream_for(message), message.key, message.type, payload)
@@ -119,14 +127,27 @@ class Works(Generic[S]):
         self.rest = Rest()
         # Held while a message is tried at which a process may have ended.
         self.suspects = asyncio.Lock()
+        # Cleared from a start on until all who hold what was told were heard: the database may be an old backup.
+        self.sure = asyncio.Event()
+        self.sure.set()
         self._store = store
+
+    async def be_sure(self) -> None:
+        """Wait until all is known that was told, as after any start; raises Unsure where that takes longer."""
+        try:
+            async with asyncio.timeout(MOMENT):
+                await self.sure.wait()
+        except TimeoutError:
+            raise Unsure from None
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[Work[S]]:
         """Open a unit of work: all of it is kept at the end, or nothing."""
         shared = joint.get()
+        # Before the first look at the database: what is seen there may change as long as the service is unsure.
+        unsure = not self.sure.is_set()
         async with shared.part() if shared else self.database.transaction() as connection:
-            work = Work(self._store(connection), connection, self.clock.now(), self.ids, self.settings)
+            work = Work(self._store(connection), connection, self.clock.now(), self.ids, self.settings, unsure)
             yield work
             matching.check_met()
             told = await work.keep_told()

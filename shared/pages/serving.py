@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from shared.contract.words import Place
-from shared.kit.errors import Conflict, NotFound
+from shared.kit.applying import is_transient
+from shared.kit.errors import Conflict, NotFound, Unavailable, words_of
 from shared.kit.http import node_of
 from shared.kit.work import Work
 from shared.pages.links import Link, LinkExpired, LinkInvalid, Links, Purpose
 from shared.pages.page import SECURITY_HEADERS, render
 from shared.pages.wording import Fact, Outcome, Page, answer, question
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class SmallPages:
     async def _shown(self, token: str, request: Request) -> HTMLResponse:
         # Nothing is done here: mail programs open links by themselves.
         link = self._read(token, request)
-        return _html(link if isinstance(link, Page) else await self._question(link, request))
+        return _html(link if isinstance(link, Page) else await _in_time(self._question(link, request), link))
 
     async def _question(self, link: Link, request: Request) -> Page:
         try:
@@ -63,9 +67,11 @@ class SmallPages:
 
     async def _acted(self, token: str, request: Request) -> HTMLResponse:
         link = self._read(token, request)
-        return _html(link if isinstance(link, Page) else await self._answer(link, request))
+        return _html(link if isinstance(link, Page) else await _in_time(self._answer(link, request), link))
 
     async def _answer(self, link: Link, request: Request) -> Page:
+        # What a restored service does not know yet is not unknown.
+        await node_of(request).works.be_sure()
         try:
             purpose, outcome = await self._done(link, request)
             seen = await self._seen(purpose, link, request)
@@ -121,10 +127,22 @@ def own_place(offered_until: datetime | None, place_in_queue: int | None) -> lis
     return facts
 
 
+async def _in_time(page: Awaitable[Page], link: Link) -> Page:
+    """Give a page, or the one that asks to come again where something does not answer at the moment."""
+    try:
+        return await page
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        log.warning("page_not_shown", purpose=link.purpose, reason=f"{type(error).__name__}: {words_of(error)}")
+        return answer(None, "not_now", link.language)
+
+
 def _unknown(request: Request, language: str | None = None) -> Page:
     preferred = request.headers.get("accept-language", "de").split(",")[0].split(";")[0].strip()
     return answer(None, "unknown_link", language or preferred or "de")
 
 
 def _html(page: Page) -> HTMLResponse:
-    return HTMLResponse(render(page), page.status, headers=dict(SECURITY_HEADERS))
+    come_again = Unavailable.headers if page.status == Unavailable.status else {}
+    return HTMLResponse(render(page), page.status, headers={**SECURITY_HEADERS, **come_again})

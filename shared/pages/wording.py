@@ -8,7 +8,7 @@ from typing import Literal
 from shared.pages.links import Purpose
 from shared.texts import Texts, isolated, written_for
 
-Outcome = Literal["done", "already_done", "too_late", "full", "unknown_link", "expired_link"]
+Outcome = Literal["done", "already_done", "too_late", "full", "unknown_link", "expired_link", "not_now"]
 Label = Literal[
     "Course",
     "Meeting",
@@ -122,6 +122,10 @@ _LINK_ANSWERS: Mapping[Outcome, _Wording] = {
         "This link is too old",
         ("Please look for a newer mail from us.", _WHOM_TO_ASK),
     ),
+    "not_now": _Wording(
+        "This is not possible at the moment",
+        ("Please open the link in our mail once more in a few minutes.",),
+    ),
 }
 
 _STATUS: Mapping[Outcome, int] = {
@@ -131,6 +135,7 @@ _STATUS: Mapping[Outcome, int] = {
     "full": 409,
     "unknown_link": 404,
     "expired_link": 410,
+    "not_now": 503,
 }
 # Whoever confirms and has to wait has done what was asked: that is no refusal.
 _STATUS_OF: Mapping[tuple[Purpose | None, Outcome], int] = {("confirm", "full"): 200}

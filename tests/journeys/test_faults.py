@@ -84,6 +84,7 @@ async def test_any_service_is_killed_in_mid_work(story: Story, platform: Embedde
         await asyncio.sleep(1.5)
     addresses = await asking
     await _everybody_has_one_mail(story, addresses)
+    await story.ready()
     enrolments = (await story.known["bildungsverein"].get("courses", f"/runs/{run_id}/enrolments"))["items"]
     assert Counter(one["state"] for one in enrolments) == {"enrolled": 24}
 

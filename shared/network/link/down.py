@@ -115,8 +115,9 @@ class DownStream:
         elif isinstance(found, tuple):
             await self._refuse(*found)
         elif found is not None:
-            entry = Entry(found.position, found.payload, found.hash(self.stream))
-            if await self._append([entry], _newest([entry])):
+            entry = Entry(found.end.position, found.end.payload, found.end.hash(self.stream))
+            there = await self._append([entry], _newest([entry])) and await found.is_there(self.stream, self._in.local)
+            if there:
                 await self._move(Down(entry.position, entry.hash, entry.position, entry.hash))
                 self.taken += 1
                 return True

@@ -97,6 +97,14 @@ class SignedStore(Fenced):
             )
             return {row.subject: (Position(row.epoch, row.seq), row.hash) for row in found}
 
+    async def newest_among(self, stream: str, subjects: set[str]) -> dict[str, Position]:
+        """Give the position of the newest of our entries of some keys."""
+        newest = newest_of(stream)
+        chosen = (newest.c.rank == 1) & newest.c.subject.in_(subjects)
+        async with self._database.reading() as connection:
+            found = await connection.execute(sa.select(newest.c.subject, newest.c.epoch, newest.c.seq).where(chosen))
+            return {row.subject: Position(row.epoch, row.seq) for row in found}
+
     async def newest_after(self, stream: str, subject: str, count: int = PAGE) -> dict[str, SignedEntry]:
         """Give the newest of our entries of up to `count` keys behind a key, and no more than about 1 MiB."""
         newest = newest_of(stream)

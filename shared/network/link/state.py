@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 
 from shared.kit.clock import Clock
-from shared.kit.streams import Entry, Position, Streams
+from shared.kit.streams import START, Entry, Position, Streams
 from shared.network.beats import Beat
 from shared.network.border import Genuine, check_beat, check_page, check_state
 from shared.network.entries import SignedEntry
@@ -44,6 +44,21 @@ class Sides(Protocol):
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """The entry at the end of a stream whose state is inside now, and the hash of each key's newest entry."""
+
+    end: SignedEntry
+    hashes: dict[str, bytes]
+
+    async def is_there(self, stream: str, local: Streams) -> bool:
+        """Tell whether the state is inside still: the node's Redis may have lost it before the end came."""
+        index = await local.state_index(stream)
+        none = Entry(START, b"", b"")
+        there = {key: index.get(key, none) for key in self.hashes}
+        return all(one.hash == self.hashes[key] or one.position > self.end.position for key, one in there.items())
+
+
+@dataclass(frozen=True)
 class _Loaded:
     """A state that was taken: the entry at the stream's end, whether nothing lay behind it, and all hashes."""
 
@@ -54,7 +69,7 @@ class _Loaded:
 
 async def load_state(
     stream: str, sides: Sides, at: Position, roster: Roster
-) -> SignedEntry | Refusal | tuple[SignedEntry, Refusal] | None:
+) -> Loaded | Refusal | tuple[SignedEntry, Refusal] | None:
     """Keep the state of a public stream inside and give the entry at its end, to stand there.
 
     Gives None where there is nothing new, a refusal where the hub holds something back, and an entry with its refusal
@@ -76,7 +91,7 @@ async def load_state(
         return Refusal("state_withheld", f"the state at {end} is not the one that its writer signed")
     last = loaded.last or await _last_of(stream, sides, end, roster)
     log.info("state_loaded", stream=stream, keys=len(loaded.hashes), end=str(end), proven=isinstance(beat, Beat))
-    return last or Refusal("end_withheld", f"the hub does not show the entry at {end}")
+    return Loaded(last, loaded.hashes) if last else Refusal("end_withheld", f"the hub does not show the entry at {end}")
 
 
 async def last_beat(stream: str, sides: Sides, roster: Roster) -> Beat | Refusal | None:

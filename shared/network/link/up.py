@@ -136,9 +136,14 @@ class UpStream:
             return False
         rows = await self._around.store.sent_after(self.stream, max(end, before(self._up.floor)))
         if rows:
-            await self._append(rows, {})
+            await self._append(rows, await self._newest_of(rows))
             log.info("hub_refilled", stream=self.stream, entries=len(rows), end=str(rows[-1].entry.position))
         return bool(rows)
+
+    async def _newest_of(self, rows: list[Sent]) -> dict[str, SignedEntry]:
+        """Give those that are the newest of their keys: the hub may lose its state again before they come."""
+        newest = await self._around.store.newest_among(self.stream, {one.subject for one in rows if one.subject})
+        return {one.subject: one.entry for one in rows if one.subject and newest.get(one.subject) == one.entry.position}
 
     async def _send_next(self) -> bool:
         page = await self._comparing.after(self._up.position)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.kit import work
 from shared.pages import Links, Purpose
 from tests.integration.courses.courses_house import SECRET, House
 
@@ -96,6 +97,35 @@ async def test_links_that_are_none_or_too_old_have_plain_pages(house: House) -> 
         for method in ("GET", "POST"):
             page = await house.api.request(method, path)
             assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+
+
+async def test_a_service_that_is_not_sure_yet_asks_to_come_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom a backup does not know is not unknown; a little later the same link gives the place."""
+    monkeypatch.setattr(work, "MOMENT", 0.01)
+    house.works.sure.clear()
+    unknown = _link(house, "accept", "enrolment_00000000", "tr")
+    page = await house.api.post(unknown)
+    assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+    assert "bağlantıyı birkaç dakika sonra bir kez daha açın" in page.text
+    assert '<html lang="tr"' in page.text
+    house.works.sure.set()
+    assert (await house.api.post(unknown)).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_database_that_is_away_is_a_page_too(
+    house: House, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Nobody on a phone reads JSON."""
+    _, offered, _ = await _offered(house)
+
+    def away(*_: object) -> None:
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(house.works, "_store", away)
+    page = await house.api.request(method, _link(house, "accept", offered))
+    assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "Das geht gerade nicht" in page.text
 
 
 async def test_a_reader_of_arabic_reads_from_right_to_left(house: House) -> None:

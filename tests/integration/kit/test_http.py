@@ -1,5 +1,6 @@
 """HTTP as every service speaks it: problem details, keys, health and the closed log."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from fastapi import APIRouter, Body, FastAPI, Path
 from pydantic import SecretStr
 
 from shared.contract.envelope import MessageRefused
-from shared.kit import http, migrate, tables
+from shared.kit import http, migrate, tables, work
 from shared.kit.admission import BODY_LIMIT
 from shared.kit.errors import Conflict, Transient
 from shared.kit.hears import Hears
@@ -104,6 +105,37 @@ async def _ask(app: FastAPI, method: str, path: str, key: str | None = None, **m
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sample") as client:
         return await client.request(method, path, headers=headers, **more)
+
+
+async def test_a_command_waits_until_a_service_is_sure_that_it_lost_nothing(app: FastAPI, node: Node[Any]) -> None:
+    """Looking is open; a command of the first moment after a start is done a moment later, and nobody sees it."""
+    path = "/institutions/awo/things"
+    node.works.sure.clear()
+    command = asyncio.create_task(_ask(app, "POST", path, "awo", json={"a": 1}))
+    assert (await _ask(app, "GET", path, "awo")).status_code == 200
+    assert not command.done()
+    node.works.sure.set()
+    assert (await command).status_code == 200
+
+
+async def test_a_command_that_would_wait_for_long_is_to_come_again(
+    app: FastAPI, node: Node[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the hub is away it is refused, with words for whoever sent it."""
+    monkeypatch.setattr(work, "MOMENT", 0.01)
+    node.works.sure.clear()
+    refused = await _ask(app, "POST", "/institutions/awo/things", "awo", json={"a": 1})
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "1")
+    assert refused.json()["detail"].startswith("the service has just started and still compares what it knows")
+
+
+async def test_a_service_that_is_not_sure_yet_is_not_ready(app: FastAPI, node: Node[Any]) -> None:
+    """Whoever waits for it to be ready need not send a command twice."""
+    said = "the service has just started and still compares what it knows with what it told"
+    assert said not in (await _ask(app, "GET", "/health/ready")).json()["faults"]
+    node.begun = False
+    answer = await _ask(app, "GET", "/health/ready")
+    assert (answer.status_code, said in answer.json()["faults"]) == (503, True)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,54 @@ async def test_a_joiner_during_a_refill_misses_no_key(sample: Sample) -> None:
     assert sorted(key for key, _ in await sample.heard()) == [f"i{n}-x" for n in range(4)]
 
 
+class LostTwice(MemoryStreams):
+    """A Redis that dies again between a state and the entries that follow it."""
+
+    dies = False
+
+    async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
+        """Lose it all once more."""
+        await super().keep_state(stream, state)
+        if self.dies:
+            self.dies = False
+            self.wipe()
+
+
+class EntriesAlone(LostTwice):
+    """One that is given entries without what they are the state of."""
+
+    async def append(
+        self, stream: str, after: Position, entries: list[Entry], state: dict[str, Entry]
+    ) -> Position | None:
+        """Leave the state out."""
+        return await super().append(stream, after, entries, {})
+
+
+@pytest.mark.parametrize(("kind", "found"), [(LostTwice, 4), (EntriesAlone, 0)])
+async def test_a_joiner_misses_no_key_where_redis_is_lost_twice(
+    sample: Sample, kind: type[LostTwice], found: int
+) -> None:
+    """The second time behind the state and before the entries; in the control these come without the state."""
+    sample.streams = streams = kind()
+    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
+    relay = sample.relay()
+    assert await sample.lease.hold()
+    await relay.step()
+    streams.wipe()
+    streams.dies = True
+    with pytest.MonkeyPatch.context() as patch:
+        # The joiner comes before the relay has looked at the state once more.
+        patch.setattr(relay, "_beat", _nothing)
+        await relay.check()
+        await sample.reader(PUB).catch_up()
+    assert not streams.dies
+    assert len(await sample.heard()) == found
+
+
+async def _nothing(stream: str) -> None:
+    """Leave no heartbeat."""
+
+
 async def test_a_state_that_is_lost_alone_comes_back(sample: Sample) -> None:
     """The relay counts the keys of a resting stream, too; without them no newcomer could ever join."""
     await sample.tell(*(institution(f"i{n}-x") for n in range(4)))

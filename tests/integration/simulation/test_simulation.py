@@ -27,6 +27,7 @@ CONTROLS = {
     "star_ids": 0,
     "cursor_apart": 33,
     "no_lease": 0,
+    "no_pause": 170,
     "no_compare": 27,
     "no_signature_check": 32,
     "no_attempts": 30,
@@ -36,7 +37,8 @@ CONTROLS = {
 REASONS = {
     "star_ids": r"never heard in version|in version None",
     "cursor_apart": r"came as \d+ at .* behind",
-    "no_lease": r"another message|broken chain|ends at .* and not at|holds \d+ of \d+",
+    "no_lease": r"two writers|another message|broken chain|ends at .* and not at|holds \d+ of \d+",
+    "no_pause": r"but told|its owner told",
     "no_compare": r"has 1-\d+ behind|holds \d+ of \d+ messages",
     "no_signature_check": r"another message at|its owner told",
     "no_attempts": r"does not run|is not parked",

@@ -83,7 +83,7 @@ def test_every_answer_is_said(purpose: Purpose, outcome: Outcome, language: str)
     read = _Reader(render_answer(purpose, outcome, language, FACTS))
     assert page.heading
     assert page.sentences
-    refused = {"full": 409, "too_late": 410, "expired_link": 410, "unknown_link": 404}
+    refused = {"full": 409, "too_late": 410, "expired_link": 410, "unknown_link": 404, "not_now": 503}
     # Whoever confirms and has to wait has done what was asked.
     assert page.status == (200 if (purpose, outcome) == ("confirm", "full") else refused.get(outcome, 200))
     assert read.all("form") == read.all("button") == []
