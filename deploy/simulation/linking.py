@@ -11,8 +11,8 @@ from shared.kit.clock import Clock
 from shared.kit.errors import Transient
 from shared.kit.lease import Lease
 from shared.kit.streams import Entry, Position
-from shared.kit.witness import Head
-from shared.network.hub.streams import HubAway, HubStreams
+from shared.kit.witness import Head, WitnessRefuses
+from shared.network.hub.streams import HubAway, HubRefuses, HubStreams
 from shared.network.link.link import Link, Options
 from shared.network.link.running import Running
 from shared.network.link.store import LinkStore
@@ -100,6 +100,8 @@ class HubDesk:
             return Head(Position(0, 0), None)
         try:
             return Head(*await log.head(stream))
+        except HubRefuses as error:
+            raise WitnessRefuses(str(error)) from error
         except HubAway:
             return None
 
@@ -128,6 +130,8 @@ class SimWitness:
         """Give the end of a stream on the hub; None while it cannot be heard."""
         try:
             found: Head | None = await self._asked("head", stream)
+        except WitnessRefuses:
+            raise
         except Transient:
             return None
         return found

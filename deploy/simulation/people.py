@@ -20,7 +20,7 @@ from shared.contract.words import EnrolmentState, RunKind, Session
 from shared.kit.errors import Problem, Transient
 from shared.kit.work import Work
 
-HURRIES, HURRY = 100, 0.05
+HURRIES, HURRY = 600, 0.05
 Do = Callable[[Work[Store]], Awaitable[Any]]
 
 
@@ -164,12 +164,17 @@ class Desk:
     async def hurry(self, process: Process) -> None:
         """Change every run as soon as a service is back, however often it asks to come again."""
         for run in list(self._runs):
-            for _ in range(HURRIES):
-                try:
-                    await self._tried(process, self._change_to(process, run, {"description": "at once"}))
-                    break
-                except Transient:
-                    await process.clock.sleep(HURRY)
+            await self._tried(process, self._insist(process, run))
+
+    async def _insist(self, process: Process, run: str) -> None:
+        for _ in range(HURRIES):
+            try:
+                await self._change_to(process, run, {"description": "at once"})
+            except Transient:
+                await process.clock.sleep(HURRY)
+            else:
+                self._trace.mark("restored_and_changed")
+                return
 
     async def flood(self, process: Process, messages: int) -> None:
         """Change one run again and again."""

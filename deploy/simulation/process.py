@@ -275,12 +275,14 @@ class Process:
             return
 
     async def _read_turn(self) -> None:
+        await self.works.sure.wait()
         await self.subscriptions.start()
         while True:
             await self.subscriptions.sync()
             await self.clock.sleep(self._turn)
 
     async def _timers(self) -> None:
+        await self.works.sure.wait()
         for timer in self.service.timers:
             await timer.do(self._node)
         await self.clock.sleep(TIMERS_EVERY)

@@ -34,6 +34,7 @@ MARKS = frozenset(
         "own_stream_not_sent_forged",
         "own_stream_not_sent_institution_not_active",
         "parked_message_retried",
+        "restored_and_changed",
         "roster_taken",
         "seat_enrolled",
         "seat_offered",

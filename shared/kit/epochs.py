@@ -1,7 +1,7 @@
 """Epochs: a restored backup is noticed before it publishes; what it lost comes back, then a new epoch begins."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from shared.kit.inbox import Takes
 from shared.kit.lease import Lease
 from shared.kit.paging import PageSize
 from shared.kit.streams import GENESIS, START, Entry, Position, Streams, chain
-from shared.kit.witness import Head, StreamsWitness, Witness
+from shared.kit.witness import Head, StreamsWitness, Witness, WitnessRefuses
 from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
@@ -80,11 +80,12 @@ class Epochs:
         self._lease = lease
         self._local = StreamsWitness(streams)
         self._hub = hub
+        self.witnesses: tuple[Witness, ...] = (self._local,) if hub is None else (self._local, hub)
         self._recover = recover
-        self._started = self._begun = clock.now()
+        self._begun = clock.now()
         self._cleared: set[str] = set()
         self._alone: set[str] = set()
-        self._behind: dict[str, tuple[Position, datetime]] = {}
+        self._taking: set[str] = set()
 
     def forget(self) -> None:
         """Begin anew: another copy has written meanwhile."""
@@ -100,36 +101,9 @@ class Epochs:
         """Tell whether the stream is written without having heard what the hub holds."""
         return stream in self._alone
 
-    async def knows_all(self, stream: str) -> bool:
-        """Tell whether our log holds all that we told, as far as anybody can say; raises NotOurs.
-
-        Whoever is silent is waited for no longer than the patience, unless it was seen to hold more than we do.
-        """
-        if stream in self._cleared and stream not in self._alone:
-            return True
-        for witness in filter(None, (self._local, self._hub)):
-            if not await self._knows_all_of(stream, witness):
-                return False
-        self._behind.pop(stream, None)
-        return True
-
-    async def _knows_all_of(self, stream: str, witness: Witness) -> bool:
-        try:
-            head = await witness.head(stream)
-        except Transient:
-            head = None
-        if head is None:
-            return stream not in self._behind and self._clock.now() - self._started >= PATIENCE
-        ours = await self._end_of_log(stream)
-        if await self._has_all(stream, head, ours):
-            return True
-        before, since = self._behind.get(stream, (None, self._clock.now()))
-        if before != ours:
-            self._behind[stream] = ours, self._clock.now()
-        elif self._clock.now() - since >= PATIENCE:
-            # Nobody takes it back: then it may be a stranger's, and there is nothing to wait for.
-            await self._check_is_ours(stream, witness, await self._last_in_common(stream, witness, ours), head)
-        return False
+    def is_taking(self, stream: str) -> bool:
+        """Tell whether this copy takes back at the moment what the stream lost."""
+        return stream in self._taking
 
     async def clear(self, stream: str) -> bool:
         """Compare our log with all who may know better; tell whether the stream may be written; raises NotOurs."""
@@ -137,13 +111,19 @@ class Epochs:
             head = await self._local.head(stream)
             await self._compare(stream, self._local, head)
         if self._hub is not None:
-            head = await self._hub.head(stream)
+            head = await self._head_on(self._hub, stream)
             if head is None:
                 return self._may_go_alone(stream)
             await self._compare(stream, self._hub, head)
             self._alone.discard(stream)
         self._cleared.add(stream)
         return True
+
+    async def _head_on(self, hub: Witness, stream: str) -> Head | None:
+        try:
+            return await hub.head(stream)
+        except WitnessRefuses:
+            return None  # it may be let in again: it is asked on, as one that is away
 
     def _may_go_alone(self, stream: str) -> bool:
         if stream not in self._cleared:
@@ -157,25 +137,27 @@ class Epochs:
     async def _compare(self, stream: str, witness: Witness, head: Head | None) -> None:
         if head is None:
             return
-        ours = await self._end_of_log(stream)
-        if await self._has_all(stream, head, ours):
+        ours = await self.end_of_log(stream)
+        if await self.has_all(stream, head, ours):
             return
-        common = await self._last_in_common(stream, witness, ours)
-        await self._check_is_ours(stream, witness, common, head)
-        await self._take_all_back(stream, witness, common, head, ours)
+        self._taking.add(stream)
+        try:
+            common = await self._last_in_common(stream, witness, ours)
+            async for _ in self._lost(stream, witness, common, head.position):
+                pass  # Nothing is taken back unless all of it continues our log.
+            await self._take_all_back(stream, witness, common, head, ours)
+        finally:
+            self._taking.discard(stream)
 
-    async def _has_all(self, stream: str, head: Head, ours: Position) -> bool:
-        # The witness was asked before the log: what is in its answer was numbered before, and the log has it.
+    async def has_all(self, stream: str, head: Head, ours: Position) -> bool:
+        """Tell whether our log, which was seen to end at `ours` after the head was asked, holds what a witness has."""
+        # What is in the witness's answer was numbered before, and the log has it.
         if head.position == START:
             return True
         return head.position <= ours and await self._agrees(stream, head)
 
-    async def _check_is_ours(self, stream: str, witness: Witness, common: Position, head: Head) -> None:
-        """Look through all that is to be taken back; raises NotOurs unless all of it continues our log."""
-        async for _ in self._lost(stream, witness, common, head.position):
-            pass
-
-    async def _end_of_log(self, stream: str) -> Position:
+    async def end_of_log(self, stream: str) -> Position:
+        """Give where our log of a stream ends."""
         async with self._database.reading() as connection:
             return await outbox.end_of_log(connection, stream)
 
@@ -248,13 +230,14 @@ class Epochs:
         log.warning(
             "epoch_begun",
             stream=stream,
-            epoch=await self._begun_epoch(stream),
+            epoch=await self.epoch_of(stream),
             taken_back=taken,
             told_again=again,
             reason="a backup was restored" if not again else "two histories of one stream",
         )
 
-    async def _begun_epoch(self, stream: str) -> int:
+    async def epoch_of(self, stream: str) -> int:
+        """Give the epoch of the next message of a stream."""
         async with self._database.reading() as connection:
             return await outbox.epoch_of(connection, stream)
 

@@ -35,8 +35,10 @@ async def report(node: Node[Any]) -> Report:
     except Exception as error:  # whatever it is, the probe must say it and not fail itself
         faults.append(f"the database does not answer: {type(error).__name__}")
     if not node.begun:
-        faults.append(str(Unsure()))
-    if (silent := monotonic() - node.reached_redis_at) > SILENT_SECONDS:
+        faults.append(
+            str(Unsure()) if not node.works.sure.is_set() else "the service could not begin; the log says why"
+        )
+    elif (silent := monotonic() - node.reached_redis_at) > SILENT_SECONDS:
         faults.append(f"Redis has not answered for {silent:.0f} seconds")
     for name, lag in node.subscriptions.lags.items():
         if lag.seconds > LATE_SECONDS:

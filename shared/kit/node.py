@@ -141,7 +141,9 @@ class Node(Generic[S]):
             await self._close()
 
     def _turns(self) -> list[Coroutine[Any, Any, None]]:
-        timers = [self._again(t.name, t.every.total_seconds(), partial(t.do, self)) for t in self.service.timers]
+        timers = [
+            self._again(t.name, t.every.total_seconds(), partial(self._when_sure, t.do)) for t in self.service.timers
+        ]
         housekeeping = [
             self._again("begin", 0.0, self._begin),
             self._again("relay", 0.0, self._relay_turn),
@@ -175,15 +177,21 @@ class Node(Generic[S]):
 
     async def _begin(self) -> None:
         """Let commands in once it is known that this is no backup, or what it had lost is taken back."""
-        while not await self.relay.knows_all():
+        look = LOOK
+        while not self.works.sure.is_set() and not await self.relay.knows_all():
             if is_ending():
                 return
-            await pause(LOOK)
+            await pause(look)
+            look = min(2 * look, TURN)
         self.works.sure.set()
         if self.service.begin is not None:
             await self.service.begin(self)
         self.begun = True
         await asyncio.Event().wait()
+
+    async def _when_sure(self, do: Callable[["Node[Any]"], Awaitable[None]]) -> None:
+        await self.works.sure.wait()
+        await do(self)
 
     async def _relay_turn(self) -> None:
         """Hold the lease, check the streams, then publish whatever is told until the next turn."""
@@ -218,6 +226,8 @@ class Node(Generic[S]):
         await self._again("read", TURN, self._start_reading)
 
     async def _start_reading(self) -> None:
+        # A handler that may not tell yet would use up the attempts of a message that has no fault.
+        await self.works.sure.wait()
         await self.subscriptions.start()
         while not is_ending():
             await self.subscriptions.sync()

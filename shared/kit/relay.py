@@ -15,6 +15,7 @@ from shared.kit.clock import Clock, full_jitter
 from shared.kit.database import Database
 from shared.kit.epochs import Epochs, NotOurs
 from shared.kit.errors import Transient
+from shared.kit.knowing import Knowing
 from shared.kit.lease import Lease
 from shared.kit.numbering import PAGE, Numbered, number_waiting
 from shared.kit.paging import PageSize
@@ -48,6 +49,7 @@ class Relay:
         self._random = random
         self._lease = lease
         self._epochs = epochs or Epochs(database, streams, clock, lease)
+        self._knowing = Knowing(self._epochs, clock)
         self._published: dict[str, Position] = {}
         self._beaten: dict[str, tuple[Heartbeat, datetime]] = {}
         self._failures = 0
@@ -121,13 +123,8 @@ class Relay:
     async def knows_all(self) -> bool:
         """Tell whether the log holds all that was told; False while it may be a backup's that was not mended yet."""
         names, mine = await self._names()
-        for stream in sorted(mine.union(names).difference(self.stopped)):
-            try:
-                if not await self._epochs.knows_all(stream):
-                    return False
-            except NotOurs:
-                continue  # this one stands still and waits for an operator; the others do not
-        return True
+        # What is stopped waits for an operator; nobody else has to.
+        return await self._knowing.all_of(sorted(mine.union(names).difference(self.stopped)))
 
     async def _names(self) -> tuple[list[str], set[str]]:
         async with self._database.reading() as connection:

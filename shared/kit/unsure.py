@@ -7,8 +7,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.kit.work import Works
 
 _LOOKS = {"GET", "HEAD", "OPTIONS"}
-PAGES = "/l/"
-"""Where small pages begin: they wait by themselves, for they answer in the reader's language."""
+_THESE_DO_NOT = ("/l/", "/hub/")
+"""Small pages wait by themselves, for they answer in the reader's language; what services of a node ask each other
+about the hub is part of finding out."""
 
 
 class CommandsWait:
@@ -20,6 +21,7 @@ class CommandsWait:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; raises Unsure for a command that has waited in vain."""
-        if scope["type"] == "http" and scope["method"] not in _LOOKS and not scope["path"].startswith(PAGES):
+        looks = scope["type"] != "http" or scope["method"] in _LOOKS
+        if not looks and not scope["path"].startswith(_THESE_DO_NOT):
             await self._works.be_sure()
         await self._app(scope, receive, send)

@@ -18,11 +18,15 @@ class Head:
     hash: bytes | None
 
 
+class WitnessRefuses(Transient):
+    """A witness says nothing of a stream, however long it is waited for: the hub does not let its institution in."""
+
+
 class Witness(Protocol):
     """Somebody who holds what a stream's writer may have lost."""
 
     async def head(self, stream: str) -> Head | None:
-        """Give the end of a stream as far as the witness knows; None while it can say nothing."""
+        """Give the end of a stream as far as the witness knows; None while it can say nothing, or WitnessRefuses."""
         ...
 
     async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
@@ -58,13 +62,15 @@ class HubWitness:
         self._http = http
 
     async def head(self, stream: str) -> Head | None:
-        """Give the end of a stream on the hub; None while members or the hub cannot be reached."""
+        """Give the end of a stream on the hub; None while members or the hub cannot be reached, or WitnessRefuses."""
         try:
             answer = await self._http.get(f"{self._url}/hub/head", params={"stream": stream}, headers=self._headers)
             answer.raise_for_status()
         except httpx.HTTPError:
             return None
         body = answer.json()
+        if body.get("refused"):
+            raise WitnessRefuses(f"the hub tells nothing of {stream}")
         if not body["reached"]:
             return None
         return Head(Position.parse(body["head"]), bytes.fromhex(body["hash"]) if body.get("hash") else None)

@@ -116,11 +116,14 @@ class DownStream:
             await self._refuse(*found)
         elif found is not None:
             entry = Entry(found.end.position, found.end.payload, found.end.hash(self.stream))
-            there = await self._append([entry], _newest([entry])) and await found.is_there(self.stream, self._in.local)
-            if there:
-                await self._move(Down(entry.position, entry.hash, entry.position, entry.hash))
-                self.taken += 1
-                return True
+            if not await self._append([entry], _newest([entry])):
+                return False
+            if not await found.is_there(self.stream, self._in.local):
+                self._stop(Refusal("state_lost", "the node's Redis lost the state before the end of the stream came"))
+                return False
+            await self._move(Down(entry.position, entry.hash, entry.position, entry.hash))
+            self.taken += 1
+            return True
         return False
 
     async def check(self, roster: Roster, end: Position, inside: Position) -> bool:

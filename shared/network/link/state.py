@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 
 from shared.kit.clock import Clock
-from shared.kit.streams import START, Entry, Position, Streams
+from shared.kit.streams import Entry, Position, Streams
 from shared.network.beats import Beat
 from shared.network.border import Genuine, check_beat, check_page, check_state
 from shared.network.entries import SignedEntry
@@ -45,26 +45,25 @@ class Sides(Protocol):
 
 @dataclass(frozen=True)
 class Loaded:
-    """The entry at the end of a stream whose state is inside now, and the hash of each key's newest entry."""
+    """The entry at the end of a stream whose state is inside now, and where each key's newest entry stands."""
 
     end: SignedEntry
-    hashes: dict[str, bytes]
+    places: dict[str, Position]
 
     async def is_there(self, stream: str, local: Streams) -> bool:
         """Tell whether the state is inside still: the node's Redis may have lost it before the end came."""
         index = await local.state_index(stream)
-        none = Entry(START, b"", b"")
-        there = {key: index.get(key, none) for key in self.hashes}
-        return all(one.hash == self.hashes[key] or one.position > self.end.position for key, one in there.items())
+        return all(key in index and index[key].position >= place for key, place in self.places.items())
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A state that was taken: the entry at the stream's end, whether nothing lay behind it, and all hashes."""
+    """A state that was taken: the entry at the stream's end, whether nothing lay behind it, all hashes and places."""
 
     last: SignedEntry | None
     whole: bool
     hashes: dict[str, bytes]
+    places: dict[str, Position]
 
 
 async def load_state(
@@ -91,7 +90,7 @@ async def load_state(
         return Refusal("state_withheld", f"the state at {end} is not the one that its writer signed")
     last = loaded.last or await _last_of(stream, sides, end, roster)
     log.info("state_loaded", stream=stream, keys=len(loaded.hashes), end=str(end), proven=isinstance(beat, Beat))
-    return Loaded(last, loaded.hashes) if last else Refusal("end_withheld", f"the hub does not show the entry at {end}")
+    return Loaded(last, loaded.places) if last else Refusal("end_withheld", f"the hub does not show the entry at {end}")
 
 
 async def last_beat(stream: str, sides: Sides, roster: Roster) -> Beat | Refusal | None:
@@ -105,6 +104,7 @@ async def _load(stream: str, sides: Sides, end: Position, roster: Roster) -> _Lo
     last: SignedEntry | None = None
     whole = True
     hashes: dict[str, bytes] = {}
+    places: dict[str, Position] = {}
     async for page in sides.hub.state_pages(stream):
         here = {key: entry for key, entry in page.items() if entry.position <= end}
         whole = whole and len(here) == len(page)
@@ -114,8 +114,9 @@ async def _load(stream: str, sides: Sides, end: Position, roster: Roster) -> _Lo
         kept = {key: Entry(one.position, one.payload, one.hash(stream)) for key, one in here.items()}
         await _keep_newer(stream, sides.local, kept)
         hashes |= {key: entry.hash for key, entry in kept.items()}
+        places |= {key: entry.position for key, entry in kept.items()}
         last = next((entry for entry in here.values() if entry.position == end), last)
-    return _Loaded(last, whole, hashes)
+    return _Loaded(last, whole, hashes, places)
 
 
 async def _keep_newer(stream: str, local: Streams, state: dict[str, Entry]) -> None:

@@ -10,7 +10,7 @@ from shared.kit.errors import Invalid, Unavailable
 from shared.kit.http import node_of, only_the_node
 from shared.kit.streams import GENESIS, START, Position, chain
 from shared.network.entries import SignedEntry
-from shared.network.hub.streams import HubAway
+from shared.network.hub.streams import HubAway, HubRefuses
 from shared.network.link.link import Link
 from shared.network.link.linking import has_hub
 from shared.network.link.rows import Sent
@@ -127,6 +127,8 @@ async def head(request: Request, stream: StreamQuery) -> dict[str, Any]:
         if link is None or not (log := HubLog(link)).is_there(stream):
             return NOTHING_THERE
         end, hash_ = await log.head(stream)
+    except HubRefuses:
+        return {**NOT_REACHED, "refused": True}
     except HubAway:
         return NOT_REACHED
     return {"reached": True, "head": str(end), "hash": hash_.hex() if hash_ else ""}

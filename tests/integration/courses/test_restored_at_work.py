@@ -2,8 +2,9 @@
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,20 @@ class Place:
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.file = folder / "courses.db"
+        self._backup = folder / "backup.db"
         self.url = f"sqlite+aiosqlite:///{self.file}"
         self._settings = Settings(database=self.url, redis=redis_url, secret=SecretStr("a secret of sixteen or more"))
+
+    def keep_backup(self) -> None:
+        """Copy the database as it stands."""
+        with closing(sqlite3.connect(self.file)) as here, closing(sqlite3.connect(self._backup)) as there:
+            here.backup(there)
+
+    def put_back(self) -> None:
+        """Have the database be as old as the backup."""
+        for old in self.file.parent.glob("courses.db*"):
+            old.unlink()
+        shutil.copy(self._backup, self.file)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[Node[Any], httpx.AsyncClient]]:
@@ -86,12 +99,12 @@ async def test_a_change_right_after_a_restore_is_kept_and_gets_the_next_number(
     await database.close()
     async with place.running() as (_, api):
         run_id = await _new_run(api)
-    shutil.copy(place.file, tmp_path / "backup.db")
+    place.keep_backup()
     async with place.running() as (node, api):
         for number in range(4):
             await _done(api, "PATCH", f"runs/{run_id}", {"title": f"change {number}"})
         before = await _all_told(node, "change 3")
-    shutil.copy(tmp_path / "backup.db", place.file)
+    place.put_back()
     if not waits:
         monkeypatch.setattr(Node, "_begin", _at_once)
     async with place.running() as (node, api):

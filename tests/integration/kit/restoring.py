@@ -11,7 +11,7 @@ from shared.kit.relay import Mine, Relay
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
-from shared.kit.witness import Head, StreamsWitness
+from shared.kit.witness import Head, StreamsWitness, Witness
 from tests.integration.kit.sample import OWN, PUB, Sample, institution
 
 
@@ -33,7 +33,7 @@ class Line:
 
 def relay_of(
     sample: Sample,
-    hub: Line | None = None,
+    hub: Witness | None = None,
     streams: MemoryStreams | None = None,
     mine: Mine | None = None,
     recover: Recover | None = None,

@@ -134,8 +134,11 @@ async def test_a_service_that_is_not_sure_yet_is_not_ready(app: FastAPI, node: N
     said = "the service has just started and still compares what it knows with what it told"
     assert said not in (await _ask(app, "GET", "/health/ready")).json()["faults"]
     node.begun = False
+    node.works.sure.clear()
     answer = await _ask(app, "GET", "/health/ready")
     assert (answer.status_code, said in answer.json()["faults"]) == (503, True)
+    node.works.sure.set()
+    assert "the service could not begin; the log says why" in (await _ask(app, "GET", "/health/ready")).json()["faults"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Nothing is told until it is known that the database is no backup: else a number that was told is given twice."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,12 +8,15 @@ import pytest
 from shared.contract.envelope import open_envelope
 from shared.kit.epochs import PATIENCE
 from shared.kit.errors import Unsure
+from shared.kit.knowing import AT_ONCE, STUCK
 from shared.kit.memory_streams import MemoryStreams
-from shared.kit.streams import START, chain
+from shared.kit.streams import START, Entry, Position, chain
+from shared.kit.witness import Head, WitnessRefuses
 from tests.integration.kit.restoring import Line, publish, relay_of, restore, restored
-from tests.integration.kit.sample import PUB, Sample, institution
+from tests.integration.kit.sample import OWN, PUB, Sample, api_key, institution
 
 LATER = PATIENCE + timedelta(seconds=1)
+LONGER = STUCK + timedelta(seconds=1)
 
 
 async def _versions(streams: MemoryStreams) -> list[int]:
@@ -85,8 +89,8 @@ async def test_a_hub_that_is_away_is_waited_for_no_longer_than_the_patience(samp
     assert await relay.knows_all()
 
 
-async def test_what_was_seen_to_be_lost_is_waited_for_while_the_line_is_cut(sample: Sample) -> None:
-    """It is on its way back: whoever goes on now would give its numbers again."""
+async def test_what_was_seen_to_be_lost_is_waited_for_longer(sample: Sample) -> None:
+    """It is on its way back, and the line is cut: whoever goes on now would give its numbers again."""
     hub, node = await restored(sample)
     line = Line(hub)
     relay = relay_of(sample, line, node)
@@ -115,7 +119,7 @@ async def test_a_stream_that_a_stranger_wrote_holds_nobody_up(sample: Sample, le
         assert list(relay.stopped) == [PUB]
     else:
         assert not await relay.knows_all()
-        sample.clock.time += LATER
+        sample.clock.time += LONGER
     assert await relay.knows_all()
 
 
@@ -128,3 +132,95 @@ async def test_a_backup_is_known_by_the_nodes_redis_too(sample: Sample) -> None:
     assert not await relay.knows_all()
     await publish(sample, relay)
     assert await relay.knows_all()
+
+
+async def test_a_hub_that_is_never_heard_again_does_not_stop_a_node(sample: Sample) -> None:
+    """Though it was seen to hold more: after a minute without anything coming back the node goes on alone."""
+    hub, node = await restored(sample)
+    line = Line(hub)
+    relay = relay_of(sample, line, node)
+    assert not await relay.knows_all()
+    line.cut = True
+    sample.clock.time += LONGER
+    assert await relay.knows_all()
+
+
+async def test_what_redis_gave_back_is_enough_while_the_hub_is_away(sample: Sample) -> None:
+    """Each witness is judged by itself: to have been behind one does not mean to wait for the other."""
+    await sample.tell(*(institution(version=n) for n in range(1, 9)))
+    await publish(sample, relay_of(sample))
+    await restore(sample, 3)
+    line = Line(MemoryStreams())
+    line.cut = True
+    relay = relay_of(sample, line)
+    assert not await relay.knows_all()
+    await publish(sample, relay)
+    sample.clock.time += LATER
+    assert await relay.knows_all()
+
+
+async def test_a_tail_that_was_removed_holds_no_copy_up(sample: Sample) -> None:
+    """Nothing of it can come back: the copy that leads begins an epoch behind it, and the other one sees that."""
+    await sample.tell(*(api_key(n) for n in range(1, 9)))
+    await publish(sample, relay_of(sample))
+    await restore(sample, 3)
+    lost = [Position(1, seq) for seq in range(4, 9)]
+    await sample.streams.remove(OWN, lost)
+    beside = relay_of(sample)
+    assert not await beside.knows_all()
+    await publish(sample, relay_of(sample))
+    assert await beside.knows_all()
+
+
+class Slow:
+    """A hub whose packets are dropped: each question takes as long as a connection is waited for."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._clock = sample.clock
+        self.asked = 0
+
+    async def head(self, stream: str) -> Head | None:
+        """Wait in vain."""
+        self.asked += 1
+        await asyncio.sleep(0)
+        self._clock.time += timedelta(seconds=5)
+        return None
+
+    async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
+        """Give nothing."""
+        return []
+
+
+async def test_a_slow_hub_is_waited_for_once_and_not_for_each_stream(sample: Sample) -> None:
+    """A node of a hundred institutions asks no more often than a small one."""
+
+    async def mine(_: object) -> set[str]:
+        return {f"album:1:pub:{{i{number:03}}}:members" for number in range(100)}
+
+    slow = Slow(sample)
+    relay = relay_of(sample, slow, mine=mine)
+    while not await relay.knows_all():
+        pass
+    assert slow.asked <= 3 * AT_ONCE
+
+
+class Refusing(Slow):
+    """A hub that does not let the institution in."""
+
+    async def head(self, stream: str) -> Head | None:
+        """Refuse."""
+        raise WitnessRefuses("the hub tells nothing")
+
+
+async def test_a_hub_that_refuses_is_not_waited_for(sample: Sample) -> None:
+    """A suspended institution, or a box of one that has left, would hold every start up; the relay goes on asking."""
+    await sample.tell(institution(version=1))
+    await publish(sample, relay_of(sample))
+    relay = relay_of(sample, Refusing(sample))
+    assert await relay.knows_all()
+    await sample.tell(institution(version=2))
+    await publish(sample, relay)
+    assert len(await _versions(sample.streams)) == 1  # type: ignore[arg-type]
+    sample.clock.time += LATER
+    await publish(sample, relay)
+    assert await _versions(sample.streams) == [1, 2]  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 
 from shared.kit.memory_streams import MemoryStreams
 from shared.kit.streams import Entry
-from shared.network.entries import SignedEntry
+from shared.network.entries import SignedEntry, state_value
 from shared.network.hub.streams import HubStreams
 from shared.network.link.state import Loaded
 from shared.network.link.up import UpStream
@@ -84,6 +84,20 @@ async def test_entries_come_to_a_hub_with_what_they_are_the_state_of(
     assert await world.as_user(VHS).state(PUB) == (before if together else {})
 
 
+async def test_a_state_that_is_older_than_the_end_is_loaded_once(world: World) -> None:
+    """A writer may leave an old entry of the very key that stands at the end: what the end brings counts."""
+    [*_, end] = world.hub.entries[PUB]
+    key = f"thing-{COUNT - 1}"
+    world.hub.states[PUB][key] = state_value(world.hub.entries[PUB][COUNT - 1])
+    world.hub.entries[PUB] = [end]
+    world.hub.beats.clear()
+    vhs = world.nodes[VHS]
+    cast("LostInside", vhs.local).dies = False
+    await vhs.take()
+    assert vhs.link.downs[PUB].at.position == end.position
+    assert (await vhs.local.state(PUB))[key].position == end.position
+
+
 @pytest.mark.parametrize("looks", [True, False])
 async def test_a_state_that_a_node_lost_before_the_end_came_is_loaded_again(
     world: World, monkeypatch: pytest.MonkeyPatch, looks: bool
@@ -100,5 +114,6 @@ async def test_a_state_that_a_node_lost_before_the_end_came_is_loaded_again(
     for _ in range(3):
         await vhs.take()
         await vhs.link.check()
+        world.later(seconds=5)
     assert not cast("LostInside", vhs.local).dies
     assert len(await vhs.local.state(PUB)) == (COUNT if looks else 1)

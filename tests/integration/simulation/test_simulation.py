@@ -19,6 +19,7 @@ RARE = {
     "gap_filled",
     "own_stream_not_sent_forged",
     "own_stream_not_sent_institution_not_active",
+    "restored_and_changed",
     "seat_offered",
     "stream_inside_lost",
 }
@@ -35,7 +36,7 @@ CONTROLS = {
 
 # What each protection is there against.
 REASONS = {
-    "star_ids": r"never heard in version|in version None",
+    "star_ids": r"never heard in version|in version None|came as \d+ at .* behind",
     "cursor_apart": r"came as \d+ at .* behind",
     "no_lease": r"two writers|another message|broken chain|ends at .* and not at|holds \d+ of \d+",
     "no_pause": r"but told|its owner told",
