@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from deploy.simulation.hub import HubWire, SimHub
 from deploy.simulation.office import SERVICES, Office
 from shared.kit.clock import Clock
+from shared.kit.ending import is_ending
 from shared.kit.errors import Transient
 from shared.kit.lease import Lease
 from shared.kit.streams import Entry, Position
@@ -148,7 +149,9 @@ class SimWitness:
         try:
             return await self._process.network.call(self._process, HubDesk(members), method, *arguments)
         except asyncio.CancelledError:
-            # Members died while it was asked; the one who asks may live.
+            # Members died while it was asked; the one who asks may live, unless its world ends.
+            if is_ending():
+                raise
             await self._process.awake()
             raise Transient("members died") from None
 

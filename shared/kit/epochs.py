@@ -135,7 +135,7 @@ class Epochs:
         return True
 
     async def _compare(self, stream: str, witness: Witness, head: Head | None) -> None:
-        if head is None:
+        if head is None or head.position == START:
             return
         ours = await self.end_of_log(stream)
         if await self.has_all(stream, head, ours):
@@ -152,8 +152,6 @@ class Epochs:
     async def has_all(self, stream: str, head: Head, ours: Position) -> bool:
         """Tell whether our log, which was seen to end at `ours` after the head was asked, holds what a witness has."""
         # What is in the witness's answer was numbered before, and the log has it.
-        if head.position == START:
-            return True
         return head.position <= ours and await self._agrees(stream, head)
 
     async def end_of_log(self, stream: str) -> Position:

@@ -178,11 +178,14 @@ class Node(Generic[S]):
     async def _begin(self) -> None:
         """Let commands in once it is known that this is no backup, or what it had lost is taken back."""
         look = LOOK
-        while not self.works.sure.is_set() and not await self.relay.knows_all():
+        while not self.works.sure.is_set():
             if is_ending():
                 return
+            # The relay compares the streams to write them: what it has found out need not be asked twice.
             await pause(look)
             look = min(2 * look, TURN)
+            if await self.relay.knows_all():
+                break
         self.works.sure.set()
         if self.service.begin is not None:
             await self.service.begin(self)

@@ -15,6 +15,15 @@ from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.kit.tables import blanked, outbox, stream_head
 
 _ENDS = sa.select(stream_head.c.stream, stream_head.c.epoch, stream_head.c.seq)
+# Asked of every stream at a start, and again and again: to build a statement costs more than to run it.
+_STREAM: sa.BindParameter[str] = sa.bindparam("of_stream")
+_HEAD = sa.select(stream_head).where(stream_head.c.stream == _STREAM)
+_LAST = (
+    sa.select(outbox.c.epoch, outbox.c.seq)
+    .where(outbox.c.stream == _STREAM, outbox.c.seq.is_not(None))
+    .order_by(outbox.c.epoch.desc(), outbox.c.seq.desc())
+    .limit(1)
+)
 _BLANKED = sa.select(blanked).limit(PAGE)
 
 
@@ -36,17 +45,10 @@ async def ends_of_log(connection: AsyncConnection) -> dict[str, Position]:
 
 async def end_of_log(connection: AsyncConnection, stream: str) -> Position:
     """Give the position of the last numbered message of a stream; START where there is none."""
-    head = (await connection.execute(sa.select(stream_head).where(stream_head.c.stream == stream))).first()
+    head = (await connection.execute(_HEAD, {"of_stream": stream})).first()
     if head is not None and head.seq:
         return Position(head.epoch, head.seq)
-    last = (
-        await connection.execute(
-            sa.select(outbox.c.epoch, outbox.c.seq)
-            .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
-            .order_by(outbox.c.epoch.desc(), outbox.c.seq.desc())
-            .limit(1)
-        )
-    ).first()
+    last = (await connection.execute(_LAST, {"of_stream": stream})).first()
     return Position(last.epoch, last.seq) if last else START
 
 
