@@ -22,8 +22,19 @@ from shared.network.entries import SignedEntry
 Numbered = tuple[dict[str, list[tuple[str, Entry]]], set[str]]
 
 
-class StarRelay(Relay):
-    """The textbook's outbox: what waits is added with the id that Redis gives it (`*`, its time), then marked."""
+class RashRelay(Relay):
+    """Lets commands in at once, though the database may come from a backup."""
+
+    async def knows_all(self) -> bool:
+        """Believe it."""
+        return True
+
+
+class StarRelay(RashRelay):
+    """The textbook's outbox: what waits is added with the id that Redis gives it (`*`, its time), then marked.
+
+    Streams with such ids can be compared with no log.
+    """
 
     async def step(self) -> bool:
         """Publish what waits, at the end of each stream."""
@@ -44,18 +55,6 @@ class StarRelay(Relay):
 
     async def check(self, between: Callable[[], Awaitable[object]] | None = None) -> None:
         """Look back at nothing."""
-
-    async def knows_all(self) -> bool:
-        """Believe it: a stream with such ids can be compared with no log."""
-        return True
-
-
-class RashRelay(Relay):
-    """Lets commands in at once, though the database may come from a backup."""
-
-    async def knows_all(self) -> bool:
-        """Believe it."""
-        return True
 
 
 class LastIdReader(WatchedReader):

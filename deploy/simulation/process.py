@@ -25,7 +25,7 @@ from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, full_jitter
 from shared.kit.epochs import Epochs, recovery
 from shared.kit.lease import TERM, Lease
-from shared.kit.node import LOOK, TURN, Node, Service
+from shared.kit.node import Node, Service
 from shared.kit.reader import StreamReader
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings
@@ -227,13 +227,9 @@ class Process:
                 self.trace.wrong(f"{self.name}: {type(error).__name__}: {error}")
 
     async def _begin(self) -> None:
-        look = LOOK
-        while not self.works.sure.is_set():
-            await self.clock.sleep(look)
-            look = min(2 * look, TURN)
-            if await self.relay.knows_all():
-                break
-        self.works.sure.set()
+        if not self.works.sure.is_set():
+            await self.relay.find_out()
+            self.works.sure.set()
         if self.service.begin is not None:
             await self.service.begin(self._node)
         await asyncio.Event().wait()

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.clock import monotonic
-from shared.kit.errors import Problem
+from shared.kit.errors import Problem, Unavailable
 from shared.kit.fairness import Gate, lane
 from shared.kit.limits import Limits
 
@@ -79,7 +79,7 @@ class Bodies:
             raise HTTPException(429, "too much is on its way to us already; one after the other", {"Retry-After": "1"})
         full = sum(self._held.values()) + count > self._total
         if full or (not sender.known and self._of_strangers + count > self._strangers):
-            raise HTTPException(503, "too much is on its way to us at the moment", {"Retry-After": "1"})
+            raise HTTPException(503, "too much is on its way to us at the moment", dict(Unavailable.headers))
         self._held[sender.name] += count
         self._of_strangers += 0 if sender.known else count
 

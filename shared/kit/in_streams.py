@@ -121,8 +121,6 @@ class InStreams:
 
     async def turn(self) -> None:
         """Subscribe to the streams of institutions that joined, and take what somebody left in the middle."""
-        # What waits for an answer in the meantime would count as one at which the process ended.
-        await self._works.sure.wait()
         async with self._works.database.reading() as connection:
             known = [slug for slug in await known_institutions(connection) if self._settings.hosts(slug)]
         self._known = sorted(known)

@@ -49,7 +49,6 @@ from shared.kit.work import Work, Works
 log = structlog.get_logger()
 S = TypeVar("S")
 TURN = 1.0
-LOOK = 0.05
 MOST_STREAMS = 10_000
 
 
@@ -142,16 +141,17 @@ class Node(Generic[S]):
 
     def _turns(self) -> list[Coroutine[Any, Any, None]]:
         timers = [
-            self._again(t.name, t.every.total_seconds(), partial(self._when_sure, t.do)) for t in self.service.timers
+            self._again(t.name, t.every.total_seconds(), self._when_sure(partial(t.do, self)))
+            for t in self.service.timers
         ]
         housekeeping = [
             self._again("begin", 0.0, self._begin),
             self._again("relay", 0.0, self._relay_turn),
             self._again("trim", 3600.0, self._trim),
-            self._read(),
+            self._again("read", TURN, self._when_sure(self._start_reading)),
         ]
         if self.in_streams is not None:
-            housekeeping.append(self._again("in_streams", TURN, self.in_streams.turn))
+            housekeeping.append(self._again("in_streams", TURN, self._when_sure(self.in_streams.turn)))
             if self.service.name == in_streams.SPEAKS_FOR_THE_UNKNOWN:
                 housekeeping.append(self._again("in_stream_bounds", in_stream_bounds.EVERY, self.in_streams.bound))
         return [*housekeeping, *timers, *(turn(self) for part in self.service.parts for turn in part.turns)]
@@ -177,24 +177,22 @@ class Node(Generic[S]):
 
     async def _begin(self) -> None:
         """Let commands in once it is known that this is no backup, or what it had lost is taken back."""
-        look = LOOK
-        while not self.works.sure.is_set():
-            if is_ending():
-                return
-            # The relay compares the streams to write them: what it has found out need not be asked twice.
-            await pause(look)
-            look = min(2 * look, TURN)
-            if await self.relay.knows_all():
-                break
-        self.works.sure.set()
+        if not self.works.sure.is_set():
+            await self.relay.find_out()
+            self.works.sure.set()
         if self.service.begin is not None:
             await self.service.begin(self)
         self.begun = True
         await asyncio.Event().wait()
 
-    async def _when_sure(self, do: Callable[["Node[Any]"], Awaitable[None]]) -> None:
-        await self.works.sure.wait()
-        await do(self)
+    def _when_sure(self, do: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Have something wait until it may tell: else it would use up the attempts of a message that has no fault."""
+
+        async def later() -> None:
+            await self.works.sure.wait()
+            await do()
+
+        return later
 
     async def _relay_turn(self) -> None:
         """Hold the lease, check the streams, then publish whatever is told until the next turn."""
@@ -225,12 +223,7 @@ class Node(Generic[S]):
             await inbox.forget_old(connection, self.works.clock.now())
         await self.database.checkpoint()
 
-    async def _read(self) -> None:
-        await self._again("read", TURN, self._start_reading)
-
     async def _start_reading(self) -> None:
-        # A handler that may not tell yet would use up the attempts of a message that has no fault.
-        await self.works.sure.wait()
         await self.subscriptions.start()
         while not is_ending():
             await self.subscriptions.sync()

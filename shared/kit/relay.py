@@ -13,6 +13,7 @@ from shared.contract.words import Audience
 from shared.kit import outbox
 from shared.kit.clock import Clock, full_jitter
 from shared.kit.database import Database
+from shared.kit.ending import is_ending
 from shared.kit.epochs import Epochs, NotOurs
 from shared.kit.errors import Transient
 from shared.kit.knowing import Knowing
@@ -27,6 +28,7 @@ Erase = Callable[[str, list[Position]], Awaitable[None]]
 Mine = Callable[[AsyncConnection], Awaitable[set[str]]]
 BEAT_EVERY = timedelta(seconds=30)
 AT_ONCE = 8
+LOOK, LONGEST_LOOK = 0.05, 1.0
 
 
 class Relay:
@@ -119,6 +121,18 @@ class Relay:
             if between is not None:
                 await between()
                 await self._settled()
+
+    async def find_out(self) -> None:
+        """Return once the log is known to hold all that was told."""
+        look = LOOK
+        while True:
+            # To write the streams, they are compared as well: what was found out by that need not be asked twice.
+            await self._clock.sleep(look)
+            if is_ending():
+                raise asyncio.CancelledError
+            if await self.knows_all():
+                return
+            look = min(2 * look, LONGEST_LOOK)
 
     async def knows_all(self) -> bool:
         """Tell whether the log holds all that was told; False while it may be a backup's that was not mended yet."""

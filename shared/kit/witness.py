@@ -18,7 +18,7 @@ class Head:
     hash: bytes | None
 
 
-class WitnessRefuses(Transient):
+class WitnessRefuses(Exception):  # noqa: N818 - an answer: waiting does not change it
     """A witness says nothing of a stream, however long it is waited for: the hub does not let its institution in."""
 
 

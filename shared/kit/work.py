@@ -134,6 +134,8 @@ class Works(Generic[S]):
 
     async def be_sure(self) -> None:
         """Wait until all is known that was told, as after any start; raises Unsure where that takes longer."""
+        if self.sure.is_set():
+            return
         try:
             async with asyncio.timeout(MOMENT):
                 await self.sure.wait()

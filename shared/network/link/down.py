@@ -17,7 +17,7 @@ from shared.network.entries import SignedEntry
 from shared.network.hub.streams import HubStreams
 from shared.network.link.listen import Listener
 from shared.network.link.rows import NOTHING_TAKEN, Down
-from shared.network.link.state import load_state
+from shared.network.link.state import Loaded, load_state
 from shared.network.link.store import LinkStore
 from shared.network.names import hub_stream
 from shared.network.office.pages import Pages, before, unbroken
@@ -115,16 +115,19 @@ class DownStream:
         elif isinstance(found, tuple):
             await self._refuse(*found)
         elif found is not None:
-            entry = Entry(found.end.position, found.end.payload, found.end.hash(self.stream))
-            if not await self._append([entry], _newest([entry])):
-                return False
-            if not await found.is_there(self.stream, self._in.local):
-                self._stop(Refusal("state_lost", "the node's Redis lost the state before the end of the stream came"))
-                return False
-            await self._move(Down(entry.position, entry.hash, entry.position, entry.hash))
-            self.taken += 1
-            return True
+            return await self._stand_at_the_end(found)
         return False
+
+    async def _stand_at_the_end(self, loaded: Loaded) -> bool:
+        entry = Entry(loaded.end.position, loaded.end.payload, loaded.end.hash(self.stream))
+        if not await self._append([entry], _newest([entry])):
+            return False
+        if not await loaded.is_there(self.stream, self._in.local):
+            self._stop(Refusal("state_lost", "the node's Redis lost the state before the end of the stream came"))
+            return False
+        await self._move(Down(entry.position, entry.hash, entry.position, entry.hash))
+        self.taken += 1
+        return True
 
     async def check(self, roster: Roster, end: Position, inside: Position) -> bool:
         """Look whether the hub shows all, and the stream inside still has what was brought there; True if some came."""

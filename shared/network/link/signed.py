@@ -88,22 +88,16 @@ class SignedStore(Fenced):
             row = (await connection.execute(newest)).first()
         return None if row is None else sent_of(row)
 
-    async def newest_hashes(self, stream: str) -> dict[str, tuple[Position, bytes]]:
-        """Give position and hash of the newest of our entries of every key."""
+    async def newest_hashes(self, stream: str, among: set[str] | None = None) -> dict[str, tuple[Position, bytes]]:
+        """Give position and hash of the newest of our entries of every key, or of some."""
         newest = newest_of(stream)
+        chosen = newest.c.rank == 1
+        if among is not None:
+            chosen &= newest.c.subject.in_(among)
+        columns = (newest.c.subject, newest.c.epoch, newest.c.seq, newest.c.hash)
         async with self._database.reading() as connection:
-            found = await connection.execute(
-                sa.select(newest.c.subject, newest.c.epoch, newest.c.seq, newest.c.hash).where(newest.c.rank == 1)
-            )
+            found = await connection.execute(sa.select(*columns).where(chosen))
             return {row.subject: (Position(row.epoch, row.seq), row.hash) for row in found}
-
-    async def newest_among(self, stream: str, subjects: set[str]) -> dict[str, Position]:
-        """Give the position of the newest of our entries of some keys."""
-        newest = newest_of(stream)
-        chosen = (newest.c.rank == 1) & newest.c.subject.in_(subjects)
-        async with self._database.reading() as connection:
-            found = await connection.execute(sa.select(newest.c.subject, newest.c.epoch, newest.c.seq).where(chosen))
-            return {row.subject: Position(row.epoch, row.seq) for row in found}
 
     async def newest_after(self, stream: str, subject: str, count: int = PAGE) -> dict[str, SignedEntry]:
         """Give the newest of our entries of up to `count` keys behind a key, and no more than about 1 MiB."""

@@ -45,25 +45,24 @@ class Sides(Protocol):
 
 @dataclass(frozen=True)
 class Loaded:
-    """The entry at the end of a stream whose state is inside now, and where each key's newest entry stands."""
+    """The entry at the end of a stream whose state is inside now, and its newest entries without their payloads."""
 
     end: SignedEntry
-    places: dict[str, Position]
+    index: dict[str, Entry]
 
     async def is_there(self, stream: str, local: Streams) -> bool:
         """Tell whether the state is inside still: the node's Redis may have lost it before the end came."""
-        index = await local.state_index(stream)
-        return all(key in index and index[key].position >= place for key, place in self.places.items())
+        there = await local.state_index(stream)
+        return all(key in there and there[key].position >= one.position for key, one in self.index.items())
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A state that was taken: the entry at the stream's end, whether nothing lay behind it, all hashes and places."""
+    """A state that was taken: the entry at the stream's end, whether nothing lay behind it, and its newest entries."""
 
     last: SignedEntry | None
     whole: bool
-    hashes: dict[str, bytes]
-    places: dict[str, Position]
+    index: dict[str, Entry]
 
 
 async def load_state(
@@ -86,11 +85,12 @@ async def load_state(
     loaded = await _load(stream, sides, end, roster)
     if not isinstance(loaded, _Loaded):
         return loaded
-    if isinstance(beat, Beat) and beat.head == end and loaded.whole and not beat.fits(loaded.hashes):
+    hashes = {key: entry.hash for key, entry in loaded.index.items()}
+    if isinstance(beat, Beat) and beat.head == end and loaded.whole and not beat.fits(hashes):
         return Refusal("state_withheld", f"the state at {end} is not the one that its writer signed")
     last = loaded.last or await _last_of(stream, sides, end, roster)
-    log.info("state_loaded", stream=stream, keys=len(loaded.hashes), end=str(end), proven=isinstance(beat, Beat))
-    return Loaded(last, loaded.places) if last else Refusal("end_withheld", f"the hub does not show the entry at {end}")
+    log.info("state_loaded", stream=stream, keys=len(hashes), end=str(end), proven=isinstance(beat, Beat))
+    return Loaded(last, loaded.index) if last else Refusal("end_withheld", f"the hub does not show the entry at {end}")
 
 
 async def last_beat(stream: str, sides: Sides, roster: Roster) -> Beat | Refusal | None:
@@ -103,8 +103,7 @@ async def _load(stream: str, sides: Sides, end: Position, roster: Roster) -> _Lo
     """Keep the state inside, page by page, each entry checked before."""
     last: SignedEntry | None = None
     whole = True
-    hashes: dict[str, bytes] = {}
-    places: dict[str, Position] = {}
+    index: dict[str, Entry] = {}
     async for page in sides.hub.state_pages(stream):
         here = {key: entry for key, entry in page.items() if entry.position <= end}
         whole = whole and len(here) == len(page)
@@ -113,10 +112,9 @@ async def _load(stream: str, sides: Sides, end: Position, roster: Roster) -> _Lo
             return here[key], why
         kept = {key: Entry(one.position, one.payload, one.hash(stream)) for key, one in here.items()}
         await _keep_newer(stream, sides.local, kept)
-        hashes |= {key: entry.hash for key, entry in kept.items()}
-        places |= {key: entry.position for key, entry in kept.items()}
+        index |= {key: entry._replace(payload=b"") for key, entry in kept.items()}
         last = next((entry for entry in here.values() if entry.position == end), last)
-    return _Loaded(last, whole, hashes, places)
+    return _Loaded(last, whole, index)
 
 
 async def _keep_newer(stream: str, local: Streams, state: dict[str, Entry]) -> None:

@@ -142,8 +142,9 @@ class UpStream:
 
     async def _newest_of(self, rows: list[Sent]) -> dict[str, SignedEntry]:
         """Give those that are the newest of their keys: the hub may lose its state again before they come."""
-        newest = await self._around.store.newest_among(self.stream, {one.subject for one in rows if one.subject})
-        return {one.subject: one.entry for one in rows if one.subject and newest.get(one.subject) == one.entry.position}
+        keys = {one.subject for one in rows if one.subject}
+        places = {place for place, _ in (await self._around.store.newest_hashes(self.stream, keys)).values()}
+        return {one.subject: one.entry for one in rows if one.subject and one.entry.position in places}
 
     async def _send_next(self) -> bool:
         page = await self._comparing.after(self._up.position)

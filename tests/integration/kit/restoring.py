@@ -31,6 +31,19 @@ class Line:
         return await self._there.read(stream, after, count)
 
 
+class LostTwice(MemoryStreams):
+    """A Redis that dies again, where it is to: behind a state, and before what follows it."""
+
+    dies = False
+
+    async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
+        """Keep it, and lose all once more."""
+        await super().keep_state(stream, state)
+        if self.dies:
+            self.dies = False
+            self.wipe()
+
+
 def relay_of(
     sample: Sample,
     hub: Witness | None = None,

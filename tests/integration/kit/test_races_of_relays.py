@@ -7,7 +7,9 @@ import pytest
 from shared.kit.errors import Transient
 from shared.kit.lease import TERM
 from shared.kit.memory_streams import MemoryStreams
+from shared.kit.relay import Relay
 from shared.kit.streams import START, Entry, Position
+from tests.integration.kit.restoring import LostTwice
 from tests.integration.kit.sample import OWN, PUB, Sample, api_key, institution
 
 
@@ -40,6 +42,15 @@ async def test_a_slow_relay_does_not_take_its_successors_messages_for_a_fork(sam
     assert [entry.position.seq for entry in await sample.streams.read(PUB, START, 9)] == [1, 2]
 
 
+async def _four_told(sample: Sample) -> Relay:
+    """Have a relay publish four things."""
+    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
+    relay = sample.relay()
+    assert await sample.lease.hold()
+    await relay.step()
+    return relay
+
+
 async def test_a_joiner_during_a_refill_misses_no_key(sample: Sample) -> None:
     """The state is there before the entries: whoever sees the stream's end finds every key below it."""
 
@@ -55,29 +66,13 @@ async def test_a_joiner_during_a_refill_misses_no_key(sample: Sample) -> None:
 
     joins = {"now": False}
     sample.streams = streams = Joined()
-    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
-    relay = sample.relay()
-    assert await sample.lease.hold()
-    await relay.step()
+    relay = await _four_told(sample)
     streams.wipe()
     joiner = sample.reader(PUB)
     joins["now"] = True
     await relay.check()
     await joiner.catch_up()
     assert sorted(key for key, _ in await sample.heard()) == [f"i{n}-x" for n in range(4)]
-
-
-class LostTwice(MemoryStreams):
-    """A Redis that dies again between a state and the entries that follow it."""
-
-    dies = False
-
-    async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
-        """Lose it all once more."""
-        await super().keep_state(stream, state)
-        if self.dies:
-            self.dies = False
-            self.wipe()
 
 
 class EntriesAlone(LostTwice):
@@ -96,10 +91,7 @@ async def test_a_joiner_misses_no_key_where_redis_is_lost_twice(
 ) -> None:
     """The second time behind the state and before the entries; in the control these come without the state."""
     sample.streams = streams = kind()
-    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
-    relay = sample.relay()
-    assert await sample.lease.hold()
-    await relay.step()
+    relay = await _four_told(sample)
     streams.wipe()
     streams.dies = True
     with pytest.MonkeyPatch.context() as patch:
@@ -117,10 +109,7 @@ async def _nothing(stream: str) -> None:
 
 async def test_a_state_that_is_lost_alone_comes_back(sample: Sample) -> None:
     """The relay counts the keys of a resting stream, too; without them no newcomer could ever join."""
-    await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
-    relay = sample.relay()
-    assert await sample.lease.hold()
-    await relay.step()
+    relay = await _four_told(sample)
     await relay.check()
     assert isinstance(sample.streams, MemoryStreams)
     sample.streams._state.clear()

@@ -10,6 +10,7 @@ from shared.kit.epochs import PATIENCE
 from shared.kit.errors import Unsure
 from shared.kit.knowing import AT_ONCE, STUCK
 from shared.kit.memory_streams import MemoryStreams
+from shared.kit.relay import Relay
 from shared.kit.streams import START, Entry, Position, chain
 from shared.kit.witness import Head, WitnessRefuses
 from tests.integration.kit.restoring import Line, publish, relay_of, restore, restored
@@ -89,13 +90,19 @@ async def test_a_hub_that_is_away_is_waited_for_no_longer_than_the_patience(samp
     assert await relay.knows_all()
 
 
-async def test_what_was_seen_to_be_lost_is_waited_for_longer(sample: Sample) -> None:
-    """It is on its way back, and the line is cut: whoever goes on now would give its numbers again."""
+async def _seen_and_cut_off(sample: Sample) -> tuple[Line, Relay]:
+    """Have a restored service see what the hub holds, and then cut its line."""
     hub, node = await restored(sample)
     line = Line(hub)
     relay = relay_of(sample, line, node)
     assert not await relay.knows_all()
     line.cut = True
+    return line, relay
+
+
+async def test_what_was_seen_to_be_lost_is_waited_for_longer(sample: Sample) -> None:
+    """It is on its way back, and the line is cut: whoever goes on now would give its numbers again."""
+    line, relay = await _seen_and_cut_off(sample)
     sample.clock.time += LATER
     assert not await relay.knows_all()
     line.cut = False
@@ -123,11 +130,16 @@ async def test_a_stream_that_a_stranger_wrote_holds_nobody_up(sample: Sample, le
     assert await relay.knows_all()
 
 
-async def test_a_backup_is_known_by_the_nodes_redis_too(sample: Sample) -> None:
-    """A node without a hub: its own Redis holds what the database lost."""
+async def _restored_beside_redis(sample: Sample) -> None:
+    """Bring a database back to the third of eight messages; the node's own Redis holds all of them."""
     await sample.tell(*(institution(version=n) for n in range(1, 9)))
     await publish(sample, relay_of(sample))
     await restore(sample, 3)
+
+
+async def test_a_backup_is_known_by_the_nodes_redis_too(sample: Sample) -> None:
+    """A node without a hub: its own Redis holds what the database lost."""
+    await _restored_beside_redis(sample)
     relay = relay_of(sample)
     assert not await relay.knows_all()
     await publish(sample, relay)
@@ -136,20 +148,14 @@ async def test_a_backup_is_known_by_the_nodes_redis_too(sample: Sample) -> None:
 
 async def test_a_hub_that_is_never_heard_again_does_not_stop_a_node(sample: Sample) -> None:
     """Though it was seen to hold more: after a minute without anything coming back the node goes on alone."""
-    hub, node = await restored(sample)
-    line = Line(hub)
-    relay = relay_of(sample, line, node)
-    assert not await relay.knows_all()
-    line.cut = True
+    _, relay = await _seen_and_cut_off(sample)
     sample.clock.time += LONGER
     assert await relay.knows_all()
 
 
 async def test_what_redis_gave_back_is_enough_while_the_hub_is_away(sample: Sample) -> None:
     """Each witness is judged by itself: to have been behind one does not mean to wait for the other."""
-    await sample.tell(*(institution(version=n) for n in range(1, 9)))
-    await publish(sample, relay_of(sample))
-    await restore(sample, 3)
+    await _restored_beside_redis(sample)
     line = Line(MemoryStreams())
     line.cut = True
     relay = relay_of(sample, line)

@@ -61,6 +61,23 @@ class Always:
         return True
 
 
+class MortalHub:
+    """A hub that loses everything once, where a test says so."""
+
+    def __init__(self, hub: HubStreams, wipe: Callable[[], None]) -> None:
+        self.hub = hub
+        self._wipe: Callable[[], None] | None = wipe
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.hub, name)
+
+    def die(self) -> None:
+        """Lose everything, where that did not happen before."""
+        if self._wipe is not None:
+            self._wipe()
+            self._wipe = None
+
+
 @dataclass
 class NodeOfTest:
     """A node: its streams, its database, its link, and a service that tells and hears."""

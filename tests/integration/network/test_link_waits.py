@@ -1,8 +1,8 @@
 """Streams of the link that wait: they are tried again soon, go on by themselves, and say so."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,7 +12,7 @@ from shared.network.entries import SignedEntry
 from shared.network.hub.streams import HubStreams
 from shared.network.link import compare as link_compare
 from shared.network.link.metrics import LinkCollector
-from tests.integration.network.link_world import AWO, PUB, VHS, NodeOfTest, World, memory_world, tampered
+from tests.integration.network.link_world import AWO, PUB, VHS, MortalHub, NodeOfTest, World, memory_world, tampered
 from tests.unit.network.network_sample import event
 
 
@@ -157,22 +157,14 @@ async def test_a_gap_that_stays_counts_as_trimmed_after_a_while(world: World) ->
     assert await awo.local.heads([PUB]) != [START]
 
 
-class Vanishing:
+class Vanishing(MortalHub):
     """A hub whose stream is wiped right after its end was told for the first time."""
-
-    def __init__(self, hub: HubStreams, wipe: Callable[[], None]) -> None:
-        self._hub = hub
-        self._wipe: Callable[[], None] | None = wipe
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._hub, name)
 
     async def heads(self, streams: list[str]) -> list[Position]:
         """Give the ends, then lose everything."""
-        found = await self._hub.heads(streams)
-        if self._wipe is not None and found != [START] * len(streams):
-            self._wipe()
-            self._wipe = None
+        found = await self.hub.heads(streams)
+        if found != [START] * len(streams):
+            self.die()
         return found
 
 

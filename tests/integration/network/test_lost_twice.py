@@ -1,59 +1,43 @@
 """A hub or a node's Redis that dies twice: the second time between a state and what stands behind it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from shared.kit.memory_streams import MemoryStreams
-from shared.kit.streams import Entry
 from shared.network.entries import SignedEntry, state_value
 from shared.network.hub.streams import HubStreams
 from shared.network.link.state import Loaded
 from shared.network.link.up import UpStream
-from tests.integration.network.link_world import AWO, PUB, VHS, World, memory_world
+from tests.integration.kit.restoring import LostTwice
+from tests.integration.network.link_world import AWO, PUB, VHS, MortalHub, World, memory_world
 from tests.unit.network.network_sample import event
 
 COUNT = 5
 
 
-class LostInside(MemoryStreams):
-    """The Redis of a node, which loses all of it behind the first state that it is given."""
-
-    dies = True
-
-    async def keep_state(self, stream: str, state: dict[str, Entry]) -> None:
-        """Keep it, and lose it where it is the first."""
-        await super().keep_state(stream, state)
-        if self.dies:
-            self.dies = False
-            self.wipe()
-
-
-class LostHub:
+class LostHub(MortalHub):
     """A hub that loses all of it behind the first state that it is given."""
-
-    def __init__(self, hub: HubStreams, wipe: Callable[[], None]) -> None:
-        self._hub = hub
-        self._wipe: Callable[[], None] | None = wipe
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._hub, name)
 
     async def keep_state(self, stream: str, state: dict[str, SignedEntry]) -> None:
         """Keep it, and lose it where it is the first."""
-        await self._hub.keep_state(stream, state)
-        if self._wipe is not None:
-            self._wipe()
-            self._wipe = None
+        await self.hub.keep_state(stream, state)
+        self.die()
+
+
+def _dying() -> LostTwice:
+    streams = LostTwice()
+    streams.dies = True
+    return streams
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Give a node that has told of some things, twice each, and another that has not heard of them."""
     async with memory_world(tmp_path) as made:
-        made.new_streams = lambda slug: LostInside() if slug == VHS else MemoryStreams()
+        made.new_streams = lambda slug: _dying() if slug == VHS else MemoryStreams()
         for slug in (AWO, VHS):
             await made.node(slug)
         things = [f"thing-{number}" for number in range(COUNT)] * 2
@@ -92,7 +76,7 @@ async def test_a_state_that_is_older_than_the_end_is_loaded_once(world: World) -
     world.hub.entries[PUB] = [end]
     world.hub.beats.clear()
     vhs = world.nodes[VHS]
-    cast("LostInside", vhs.local).dies = False
+    cast("LostTwice", vhs.local).dies = False
     await vhs.take()
     assert vhs.link.downs[PUB].at.position == end.position
     assert (await vhs.local.state(PUB))[key].position == end.position
@@ -115,5 +99,5 @@ async def test_a_state_that_a_node_lost_before_the_end_came_is_loaded_again(
         await vhs.take()
         await vhs.link.check()
         world.later(seconds=5)
-    assert not cast("LostInside", vhs.local).dies
+    assert not cast("LostTwice", vhs.local).dies
     assert len(await vhs.local.state(PUB)) == (COUNT if looks else 1)
