@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 
 from services.courses.domain.refusal import Refused
 from services.courses.domain.run import ASKABLE, Run, is_over
+from shared.contract.courses import EnrolmentChanged
 from shared.contract.words import EnrolmentState
 from shared.seats.rule import Place, PlaceState, Priority
 
@@ -69,6 +70,18 @@ class Enrolment:
     referral_id: str | None = None
     reason: str | None = None
     version: int = 0
+
+
+def enrolment_as_told(told: EnrolmentChanged, kept: Enrolment) -> Enrolment:
+    """Give the enrolment that was told; what was not told of it stays, and those who wait keep their order."""
+    return replace(
+        kept,
+        state=told.state,
+        since=kept.since if kept.version else kept.since + timedelta(microseconds=told.place_in_queue or 0),
+        offered_until=told.offered_until,
+        reason=told.reason,
+        version=told.version,
+    )
 
 
 def place_of(enrolment: Enrolment) -> Place:

@@ -8,7 +8,11 @@ from typing import Any
 
 from services.courses.domain.periods import months_later
 from services.courses.domain.refusal import Misfit, Refused
+from shared.contract.courses import ParticipantContactRecorded
 from shared.contract.words import Level
+
+# ISO 639-2: undetermined.
+NO_LANGUAGE = "und"
 
 
 class FileState(StrEnum):
@@ -123,7 +127,15 @@ def reopen(participant: Participant, months: int, today: date) -> Participant:
 def erase(participant: Participant) -> Participant:
     """Delete every personal field; the id stays, so that the counts stay."""
     values = {each.name: each.default for each in fields(Participant) if each.name not in (*_STAYS, "language")}
-    return replace(participant, **values, state=FileState.ERASED, language="und")  # type: ignore[arg-type]  # defaults of the same fields
+    return replace(participant, **values, state=FileState.ERASED, language=NO_LANGUAGE)  # type: ignore[arg-type]  # defaults of the same fields
+
+
+def contact_as_told(told: ParticipantContactRecorded, kept: Participant) -> Participant:
+    """Give the file with the contact that was told; a mail is told with consent only."""
+    consent = kept.contact_consent or told.mail is not None
+    return replace(
+        kept, name=told.name, mail=told.mail, language=told.language, contact_consent=consent, version=told.version
+    )
 
 
 def contact_changed(before: Participant | None, after: Participant) -> bool:

@@ -227,7 +227,7 @@ def picture(run: Run, now: datetime) -> RunPicture:
     )
 
 
-def as_told(told: RunPicture, institution: str, version: int, kept: Run | None) -> Run:
+def run_as_told(told: RunPicture, institution: str, version: int, kept: Run | None) -> Run:
     """Give the run that the network was told of; what it was not told of stays as it is kept."""
     before = kept or Run(told.run_id, institution, told.offer_id, told.number, told.title, told.kind, told.capacity)
     return replace(

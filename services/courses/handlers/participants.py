@@ -75,16 +75,21 @@ async def erase_participant(
         return
     for enrolment in await work.store.open_enrolments_of(participant_id):
         await seats.leave(enrolment.id, institution, "withdraw", work)
-    await _revoke_all(participant_id, work)
     erased = replace(files.erase(participant), version=participant.version + 1)
-    await work.store.keep_participant(erased, today_of(work))
-    await idempotency.forget(work.connection, participant_id)
     told = ParticipantErased(
         institution=institution, version=erased.version, participant_id=participant_id, farewell=farewell
     )
+    await forget(erased, told, work)
+    work.tell(told)
+
+
+async def forget(erased: Participant, told: ParticipantErased, work: Work[Store]) -> None:
+    """Keep an erased file, and take its person out of all else that this service holds."""
+    await _revoke_all(erased.id, work)
+    await work.store.keep_participant(erased, today_of(work))
+    await idempotency.forget(work.connection, erased.id)
     # The log and the stream hold the contact, too, until they are trimmed.
     await work.blank(told)
-    work.tell(told)
 
 
 async def _revoke_all(participant_id: str, work: Work[Store]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.courses.domain.enrolment import OPEN, Enrolment
+from services.courses.domain.enrolment import OPEN, SEATED, Enrolment
 from services.courses.store import tables
 from shared.contract.words import EnrolmentState
 from shared.kit import matching
@@ -18,6 +18,8 @@ from shared.seats.rule import Priority
 
 _ENROLMENT = tuple(each.name for each in fields(Enrolment))
 _OPEN = [state.value for state in OPEN]
+# A seat stays taken when its person has completed the run before the others.
+_TAKEN = [*SEATED, EnrolmentState.COMPLETED]
 t = tables.enrolment
 
 
@@ -59,6 +61,13 @@ class EnrolmentStore:
         found = await self._all(sa.select(t).where(t.c.run_id == run_id, t.c.id > after).order_by(t.c.id).limit(limit))
         queue = await self.queue(run_id) if any(each.state is EnrolmentState.WAITING for each in found) else {}
         return [Queued(each, queue.get(each.id)) for each in found]
+
+    async def people_in(self, run_id: str) -> tuple[int, int, int]:
+        """Count the people of a run: who took a seat, whose seat is held, and who waits."""
+        query = sa.select(t.c.state, sa.func.count().label("people")).where(t.c.run_id == run_id).group_by(t.c.state)
+        people = {row.state: int(row.people) for row in await self.connection.execute(query)}
+        taken = sum(people.get(state, 0) for state in _TAKEN)
+        return taken, people.get(EnrolmentState.OFFERED, 0), people.get(EnrolmentState.WAITING, 0)
 
     async def open_enrolments(self, run_id: str) -> list[Enrolment]:
         """Give all enrolments of a run that have not ended, in the order in which people asked."""

@@ -201,7 +201,7 @@ def picture(meeting: Meeting, now: datetime) -> MeetingPicture:
     )
 
 
-def as_told(told: MeetingPicture, institution: str, version: int, kept: Meeting | None) -> Meeting:
+def meeting_as_told(told: MeetingPicture, institution: str, version: int, kept: Meeting | None) -> Meeting:
     """Give the meeting that the network was told of; what it was not told of stays as it is kept."""
     before = kept or Meeting(told.meeting_id, institution, told.kind, told.title, told.starts, told.capacity)
     return replace(

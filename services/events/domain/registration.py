@@ -8,6 +8,7 @@ from typing import Literal
 
 from services.events.domain.meeting import Meeting, is_alive, is_askable
 from services.events.domain.refusal import Refused
+from shared.contract.events import RegistrationChanged
 from shared.contract.words import MeetingState, RegistrationState
 from shared.seats.rule import Place, PlaceState, Priority
 
@@ -105,6 +106,18 @@ def asked_again(registration: Registration, now: datetime) -> Registration | Non
 def is_forgotten(registration: Registration, now: datetime) -> bool:
     """Tell whether nobody confirmed in time."""
     return registration.state is State.UNCONFIRMED and now >= registration.confirm_until
+
+
+def registration_as_told(told: RegistrationChanged, kept: Registration) -> Registration:
+    """Give the registration that was told; what was not told of it stays, and those who wait keep their order."""
+    return replace(
+        kept,
+        state=told.state,
+        since=kept.since if kept.version else kept.since + timedelta(microseconds=told.place_in_queue or 0),
+        offered_until=told.offered_until,
+        confirm_until=told.confirm_until or kept.confirm_until,
+        version=told.version,
+    )
 
 
 def place_of(registration: Registration) -> Place:

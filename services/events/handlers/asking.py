@@ -137,10 +137,15 @@ async def forget(registration_id: str, work: Work[Store]) -> None:
 
 async def erase_contact(participant: Participant, work: Work[Store]) -> None:
     """Delete a locked person and have every copy of the contact go."""
-    await work.store.delete_participant(participant.id)
-    await idempotency.forget(work.connection, participant.id)
+    await forget_person(participant.id, work)
     work.tell(
         RegistrantErased(
             institution=participant.institution, version=participant.version + 1, participant_id=participant.id
         )
     )
+
+
+async def forget_person(participant_id: str, work: Work[Store]) -> None:
+    """Delete what this service holds of a person."""
+    await work.store.delete_participant(participant_id)
+    await idempotency.forget(work.connection, participant_id)

@@ -1,33 +1,103 @@
-"""After a backup was restored: meetings become again what the network was told of them."""
+"""After a backup was restored: meetings, people and places become again what was told of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from services.events.domain.meeting import Series, as_told
+from services.events.domain.meeting import Series, meeting_as_told
+from services.events.domain.registration import Participant, Registration, registration_as_told
+from services.events.handlers import asking
 from services.events.store import Store
 from shared.contract.envelope import Message
-from shared.contract.events import MeetingMessage
+from shared.contract.events import (
+    MeetingMessage,
+    MeetingPicture,
+    RegistrantContactRecorded,
+    RegistrantErased,
+    RegistrationChanged,
+)
+from shared.contract.words import RegistrationState
 from shared.kit.errors import NotFound
 from shared.kit.work import Work
 
 
 async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
-    """Bring our meetings to the newest told state; who had which place is what the backup holds."""
+    """Bring our meetings, people and registrations to the newest told state; else the backup's word counts."""
     for message in messages:
         if isinstance(message, MeetingMessage):
-            await _take_back(message, work)
+            await _take_meeting_back(message.picture, message.institution, message.version, work)
+        elif isinstance(message, RegistrantContactRecorded):
+            await _take_contact_back(message, work)
+        elif isinstance(message, RegistrantErased):
+            await _erase_again(message, work)
+    # Behind the people: who is not known by then is erased.
+    registrations = [message for message in messages if isinstance(message, RegistrationChanged)]
+    for registration in registrations:
+        await _take_registration_back(registration, work)
+    for meeting_id in sorted({each.meeting.meeting_id for each in registrations}):
+        meeting = await work.store.locked_meeting(meeting_id)
+        taken, held, waiting = await work.store.people_in(meeting_id)
+        await work.store.keep_meeting(replace(meeting, taken=taken, held=held, waiting=waiting))
 
 
-async def _take_back(message: MeetingMessage, work: Work[Store]) -> None:
-    told = message.picture
+async def _take_meeting_back(told: MeetingPicture, institution: str, version: int, work: Work[Store]) -> None:
     if await work.store.has_meeting(told.meeting_id):
         meeting = await work.store.locked_meeting(told.meeting_id)
-        if meeting.version < message.version:
-            await work.store.keep_meeting(as_told(told, message.institution, message.version, meeting))
+        if meeting.version < version:
+            await work.store.keep_meeting(meeting_as_told(told, institution, version, meeting))
         return
     if told.series_id is not None:
         try:
-            await work.store.one_series(told.series_id, message.institution)
+            await work.store.one_series(told.series_id, institution)
         except NotFound:
             title = told.series_title or told.title
-            await work.store.add_series(Series(told.series_id, message.institution, title, told.kind))
-    await work.store.add_meeting(as_told(told, message.institution, message.version, None))
+            await work.store.add_series(Series(told.series_id, institution, title, told.kind))
+    await work.store.add_meeting(meeting_as_told(told, institution, version, None))
+
+
+async def _take_contact_back(told: RegistrantContactRecorded, work: Work[Store]) -> None:
+    person = Participant(
+        told.participant_id, told.institution, told.name, told.mail, told.language, version=told.version
+    )
+    try:
+        kept = await work.store.locked_participant(told.participant_id)
+    except NotFound:
+        await work.store.add_participant(person)
+        return
+    if kept.version < told.version:
+        await work.store.keep_participant(person)
+
+
+async def _erase_again(told: RegistrantErased, work: Work[Store]) -> None:
+    """Erase whom the backup has brought back; their registrations come back as they ended."""
+    for registration in await work.store.registrations_of(told.participant_id):
+        if registration.state is RegistrationState.UNCONFIRMED:
+            await work.store.delete_registration(registration.id)
+    await asking.forget_person(told.participant_id, work)
+
+
+async def _take_registration_back(told: RegistrationChanged, work: Work[Store]) -> None:
+    try:
+        kept = await work.store.registration(told.registration_id)
+    except NotFound:
+        if await _is_forgotten(told, work):
+            return
+        until = told.confirm_until or work.now
+        place = (told.meeting.meeting_id, told.participant_id)
+        kept = Registration(told.registration_id, told.institution, *place, work.now, work.now, until)
+        if not await work.store.has_meeting(told.meeting.meeting_id):
+            await _take_meeting_back(told.meeting, told.institution, told.meeting_version, work)
+        await work.store.add_registration(registration_as_told(told, kept))
+        return
+    if kept.version < told.version:
+        await work.store.keep_registration(registration_as_told(told, kept))
+
+
+async def _is_forgotten(told: RegistrationChanged, work: Work[Store]) -> bool:
+    """Tell whether nobody confirmed, and nobody is known who could."""
+    if told.state is not RegistrationState.UNCONFIRMED:
+        return False
+    try:
+        await work.store.check_known(told.participant_id)
+    except NotFound:
+        return True
+    return False

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.events.domain.registration import CURRENT, OPEN, Participant, Registration
+from services.events.domain.registration import CURRENT, OPEN, SEATED, Participant, Registration
 from services.events.store import tables
 from shared.contract.words import RegistrationState
 from shared.kit import matching
@@ -69,6 +69,14 @@ class RegistrationStore:
         """Give all confirmed registrations that have not ended, in the order in which people asked."""
         query = sa.select(t).where(t.c.meeting_id == meeting_id, t.c.state.in_(_OPEN))
         return await self._all(query.order_by(t.c.since, t.c.id))
+
+    async def people_in(self, meeting_id: str) -> tuple[int, int, int]:
+        """Count the people of a meeting: who has a seat, whose seat is held, and who waits."""
+        counted = sa.select(t.c.state, sa.func.count().label("people")).where(t.c.meeting_id == meeting_id)
+        found = await self.connection.execute(counted.group_by(t.c.state))
+        people = {row.state: int(row.people) for row in found}
+        taken = sum(people.get(state, 0) for state in SEATED)
+        return taken, people.get(RegistrationState.OFFERED, 0), people.get(RegistrationState.WAITING, 0)
 
     async def unconfirmed(self, meeting_id: str) -> int:
         """Count who has not confirmed yet."""
