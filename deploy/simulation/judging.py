@@ -119,6 +119,8 @@ def _reading_unrest(process: Process, numbered: bool) -> str | None:
     reading = process.subscriptions
     if reading.unopened:
         return f"{sorted(reading.unopened)} are not opened"
+    if reading.helped:
+        return f"{reading.helped} are helped"
     streams = sorted(reading.readers)
     ends = dict(zip(streams, at_once(process.redis.heads(streams)), strict=True))
     stored = {row.stream: Position(row.epoch, row.seq) for row in process.disk.rows(_CURSORS)}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from deploy.simulation.trace import Trace
 from shared.kit.errors import Transient
+from shared.kit.streams import Position
 
 # These change something at the server: to do them twice or too late is what a fault of the network can do.
 WRITES = frozenset({"append", "keep_state", "beat", "trim", "remove"})
@@ -161,6 +162,13 @@ class Wire:
         self._network = network
         self._caller = caller
         self._server = server
+
+    async def heads(self, streams: list[str]) -> list[Position]:
+        """Give the ends of streams; of none without asking anybody, as an empty pipeline of redis-py does."""
+        if not streams:
+            return []
+        found: list[Position] = await self._network.call(self._caller, self._server, "heads", streams)
+        return found
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         """Give a method of the server, to be called through the network."""

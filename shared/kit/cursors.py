@@ -1,31 +1,33 @@
 """The cursors in SQL: where each stream is read, and how often what follows has been attempted."""
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.kit.database import insert
 from shared.kit.parking import OPEN
 from shared.kit.streams import START, Position
 from shared.kit.tables import cursor, parked
 
 # Built once: with each message that comes alone, building these took as long as all the rest.
+_AT = (
+    (cursor.c.stream == sa.bindparam("of_stream"))
+    & (cursor.c.epoch == sa.bindparam("at_epoch"))
+    & (cursor.c.seq == sa.bindparam("at_seq"))
+)
+_TO: dict[str, Any] = {"epoch": sa.bindparam("to_epoch"), "seq": sa.bindparam("to_seq")}
+_CAREFUL: dict[str, Any] = {
+    "careful_epoch": sa.bindparam("up_to_epoch"),
+    "careful_seq": sa.bindparam("up_to_seq"),
+}
 _STORED = sa.select(cursor).where(cursor.c.stream == sa.bindparam("of_stream"))
+_IS_AT = sa.select(cursor.c.stream).where(_AT).with_for_update()
 _MOVE = (
     sa.update(cursor)
-    .where(
-        cursor.c.stream == sa.bindparam("of_stream"),
-        cursor.c.epoch == sa.bindparam("at_epoch"),
-        cursor.c.seq == sa.bindparam("at_seq"),
-    )
-    .values(
-        epoch=sa.bindparam("to_epoch"),
-        seq=sa.bindparam("to_seq"),
-        attempts=1,
-        careful_epoch=sa.bindparam("careful_epoch"),
-        careful_seq=sa.bindparam("careful_seq"),
-    )
+    .where(_AT)
+    .values(**_TO, attempts=1, **_CAREFUL)
     .returning(
         sa.select(
             sa.exists().where(
@@ -36,6 +38,22 @@ _MOVE = (
         .label("parked")
     )
 )
+_PUT = (
+    sa.update(cursor)
+    .where(cursor.c.stream == sa.bindparam("of_stream"))
+    .values(**_TO, attempts=sa.bindparam("new_attempts"))
+)
+_COUNT = sa.update(cursor).where(_AT).values(attempts=cursor.c.attempts + 1, **_CAREFUL)
+_TAKE_BACK = sa.update(cursor).where(_AT, cursor.c.attempts == 1).values(attempts=0, careful_epoch=0, careful_seq=0)
+# It must outlive this process, not the machine; the effects themselves are committed durably.
+_OUTLIVES_A_PROCESS = sa.text("SET LOCAL synchronous_commit TO off")
+
+
+@cache
+def _make(dialect: str) -> sa.sql.base.Executable:
+    new = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(cursor)
+    start = {"epoch": START.epoch, "seq": START.seq, "attempts": 0}
+    return new.values(stream=sa.bindparam("of_stream"), **start).on_conflict_do_nothing()
 
 
 class Stored(NamedTuple):
@@ -56,14 +74,12 @@ async def stored(connection: AsyncConnection, stream: str) -> Stored | None:
 
 async def make(connection: AsyncConnection, stream: str) -> None:
     """Begin a stream at its start, if it has no cursor yet."""
-    row = {"stream": stream, "epoch": START.epoch, "seq": START.seq, "attempts": 0}
-    await connection.execute(insert(connection, cursor).values(row).on_conflict_do_nothing())
+    await connection.execute(_make(connection.dialect.name), {"of_stream": stream})
 
 
 async def is_at(connection: AsyncConnection, stream: str, position: Position) -> bool:
     """Lock the cursor, and tell whether it is where it is believed to be."""
-    found = await connection.execute(sa.select(cursor.c.stream).where(_at(stream, position)).with_for_update())
-    return found.first() is not None
+    return (await connection.execute(_IS_AT, _at(stream, position))).first() is not None
 
 
 async def move(connection: AsyncConnection, stream: str, at: Position, to: Position, careful: Position) -> bool | None:
@@ -71,40 +87,35 @@ async def move(connection: AsyncConnection, stream: str, at: Position, to: Posit
 
     Tells whether anything of the stream is parked.
     """
-    values = {
-        "of_stream": stream,
-        "at_epoch": at.epoch,
-        "at_seq": at.seq,
-        "to_epoch": to.epoch,
-        "to_seq": to.seq,
-        "careful_epoch": careful.epoch,
-        "careful_seq": careful.seq,
-    }
-    found = (await connection.execute(_MOVE, values)).first()
+    found = (await connection.execute(_MOVE, {**_at(stream, at), **_to(to), **_careful(careful)})).first()
     return None if found is None else bool(found.parked)
 
 
 async def put(connection: AsyncConnection, stream: str, to: Position, *, attempts: int) -> None:
     """Set a cursor, wherever it was."""
-    values = {"epoch": to.epoch, "seq": to.seq, "attempts": attempts}
-    await connection.execute(sa.update(cursor).where(cursor.c.stream == stream).values(values))
+    await connection.execute(_PUT, {"of_stream": stream, **_to(to), "new_attempts": attempts})
 
 
 async def count_attempt(connection: AsyncConnection, stream: str, at: Position, careful: Position) -> bool:
     """Count that an attempt at what follows begins; False where the cursor is not where it was."""
     if connection.dialect.name == "postgresql":
-        # It must outlive this process, not the machine; the effects themselves are committed durably.
-        await connection.execute(sa.text("SET LOCAL synchronous_commit TO off"))
-    counted = {"attempts": cursor.c.attempts + 1, "careful_epoch": careful.epoch, "careful_seq": careful.seq}
-    done = await connection.execute(sa.update(cursor).where(_at(stream, at)).values(counted))
+        await connection.execute(_OUTLIVES_A_PROCESS)
+    done = await connection.execute(_COUNT, {**_at(stream, at), **_careful(careful)})
     return done.rowcount == 1
 
 
 async def take_back_attempt(connection: AsyncConnection, stream: str, at: Position) -> None:
     """Take back the one attempt that was counted in advance."""
-    unused = _at(stream, at) & (cursor.c.attempts == 1)
-    await connection.execute(sa.update(cursor).where(unused).values(attempts=0, careful_epoch=0, careful_seq=0))
+    await connection.execute(_TAKE_BACK, _at(stream, at))
 
 
-def _at(stream: str, position: Position) -> sa.ColumnElement[bool]:
-    return (cursor.c.stream == stream) & (cursor.c.epoch == position.epoch) & (cursor.c.seq == position.seq)
+def _at(stream: str, position: Position) -> dict[str, Any]:
+    return {"of_stream": stream, "at_epoch": position.epoch, "at_seq": position.seq}
+
+
+def _to(position: Position) -> dict[str, int]:
+    return {"to_epoch": position.epoch, "to_seq": position.seq}
+
+
+def _careful(position: Position) -> dict[str, int]:
+    return {"up_to_epoch": position.epoch, "up_to_seq": position.seq}

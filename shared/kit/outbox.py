@@ -25,6 +25,23 @@ _LAST = (
     .limit(1)
 )
 _BLANKED = sa.select(blanked).limit(PAGE)
+_HASH_AT = sa.select(outbox.c.hash).where(
+    outbox.c.stream == _STREAM, outbox.c.epoch == sa.bindparam("at_epoch"), outbox.c.seq == sa.bindparam("at_seq")
+)
+_RANKED = (
+    sa.select(
+        outbox.c.key,
+        outbox.c.epoch,
+        outbox.c.seq,
+        outbox.c.hash,
+        sa.func.row_number()
+        .over(partition_by=outbox.c.key, order_by=(outbox.c.epoch.desc(), outbox.c.seq.desc()))
+        .label("rank"),
+    )
+    .where(outbox.c.stream == _STREAM, outbox.c.seq.is_not(None))
+    .subquery()
+)
+_NEWEST = sa.select(_RANKED).where(_RANKED.c.rank == 1)
 
 
 async def _heads(connection: AsyncConnection, streams: set[str]) -> dict[str, tuple[Position, bytes]]:
@@ -150,12 +167,8 @@ async def hash_at(connection: AsyncConnection, stream: str, position: Position) 
     """Give the hash that this service's log has at a position, or None where the log is trimmed."""
     if position == START:
         return None
-    found = await connection.execute(
-        sa.select(outbox.c.hash).where(
-            outbox.c.stream == stream, outbox.c.epoch == position.epoch, outbox.c.seq == position.seq
-        )
-    )
-    return found.scalar_one_or_none()
+    at = {"of_stream": stream, "at_epoch": position.epoch, "at_seq": position.seq}
+    return (await connection.execute(_HASH_AT, at)).scalar_one_or_none()
 
 
 async def goes_past(connection: AsyncConnection, stream: str, position: Position) -> bool:
@@ -174,13 +187,7 @@ async def goes_past(connection: AsyncConnection, stream: str, position: Position
 
 async def newest_by_key(connection: AsyncConnection, stream: str) -> dict[str, Entry]:
     """Give the newest numbered message of every key without its payload: all of them are as large as the state."""
-    rank = sa.func.row_number().over(partition_by=outbox.c.key, order_by=(outbox.c.epoch.desc(), outbox.c.seq.desc()))
-    ranked = (
-        sa.select(outbox.c.key, outbox.c.epoch, outbox.c.seq, outbox.c.hash, rank.label("rank"))
-        .where(outbox.c.stream == stream, outbox.c.seq.is_not(None))
-        .subquery()
-    )
-    found = await connection.execute(sa.select(ranked).where(ranked.c.rank == 1))
+    found = await connection.execute(_NEWEST, {"of_stream": stream})
     return {row.key: Entry(Position(row.epoch, row.seq), b"", row.hash) for row in found}
 
 

@@ -146,6 +146,11 @@ class Subscriptions:
         names = sorted(self._hears.streams(institutions, office, hosts, self._hears.sometimes))
         return dict(zip(names, await self._streams.heads(names), strict=True))
 
+    @property
+    def helped(self) -> list[str]:
+        """Name the streams whose readers catch up at this moment, or try again what was set aside."""
+        return sorted(self._helping)
+
     def waiting_to_open(self) -> dict[str, float]:
         """Give the streams that could not be opened yet, and for how many seconds."""
         now = self._clock.now()

@@ -20,6 +20,15 @@ _RUN = tuple(each.name for each in fields(Run))
 _MOST_NUMBERS = 500
 
 
+def _due(state: RunState, column: sa.Column[Any]) -> sa.Select[Any]:
+    due = sa.select(tables.run.c.id).where(tables.run.c.state == state.value, column <= sa.bindparam("now"))
+    return due.order_by(column).limit(sa.bindparam("count"))
+
+
+_TO_START = _due(RunState.CONFIRMED, tables.run.c.starts_at)
+_TO_COMPLETE = _due(RunState.RUNNING, tables.run.c.ends_at)
+
+
 class RunStore:
     """Loads and keeps offers and runs."""
 
@@ -113,16 +122,14 @@ class RunStore:
 
     async def runs_to_start(self, now: datetime, limit: int) -> list[str]:
         """Name the confirmed runs whose first session has started."""
-        return await self._due(RunState.CONFIRMED, tables.run.c.starts_at, now, limit)
+        return await self._due(_TO_START, now, limit)
 
     async def runs_to_complete(self, now: datetime, limit: int) -> list[str]:
         """Name the running runs whose last session has ended."""
-        return await self._due(RunState.RUNNING, tables.run.c.ends_at, now, limit)
+        return await self._due(_TO_COMPLETE, now, limit)
 
-    async def _due(self, state: RunState, column: sa.Column[Any], now: datetime, limit: int) -> list[str]:
-        query = sa.select(tables.run.c.id).where(tables.run.c.state == state.value, column <= now)
-        found = await self.connection.execute(query.order_by(column).limit(limit))
-        return list(found.scalars())
+    async def _due(self, query: sa.Select[Any], now: datetime, limit: int) -> list[str]:
+        return list((await self.connection.execute(query, {"now": now, "count": limit})).scalars())
 
 
 def _which(run_id: str, institution: str | None) -> sa.Select[Any]:

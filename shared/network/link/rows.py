@@ -85,14 +85,6 @@ def is_outdone() -> sa.ColumnElement[bool]:
     )
 
 
-def newest_of(stream: str) -> sa.Subquery:
-    """Give the rows of a stream with the rank of each among those of its key."""
-    order = (signed.c.epoch.desc(), signed.c.seq.desc())
-    rank = sa.func.row_number().over(partition_by=signed.c.subject, order_by=order)
-    chosen = (signed.c.stream == stream) & signed.c.subject.is_not(None)
-    return sa.select(signed, rank.label("rank")).where(chosen).subquery()
-
-
 def bounded(found: Iterable[sa.Row[Any]]) -> list[Sent]:
     """Give rows up to about 1 MiB."""
     page: list[Sent] = []

@@ -18,11 +18,33 @@ from shared.network.link.rows import (
     behind_of,
     bounded,
     is_outdone,
-    newest_of,
     row_of,
     sent_of,
 )
 from shared.network.tables import signed, up
+
+# Asked of every stream again and again: to build these took longer than to run them.
+_STREAM: sa.BindParameter[str] = sa.bindparam("of_stream")
+_RANK = sa.func.row_number().over(partition_by=signed.c.subject, order_by=(signed.c.epoch.desc(), signed.c.seq.desc()))
+_RANKED = (
+    sa.select(signed, _RANK.label("rank")).where(signed.c.stream == _STREAM, signed.c.subject.is_not(None)).subquery()
+)
+_NEWEST = sa.select(_RANKED.c.subject, _RANKED.c.epoch, _RANKED.c.seq, _RANKED.c.hash).where(_RANKED.c.rank == 1)
+_NEWEST_AMONG = _NEWEST.where(_RANKED.c.subject.in_(sa.bindparam("among", expanding=True)))
+_NEWEST_AFTER = (
+    sa.select(_RANKED)
+    .where(_RANKED.c.rank == 1, _RANKED.c.subject > sa.bindparam("subject"))
+    .order_by(_RANKED.c.subject)
+    .limit(sa.bindparam("count"))
+)
+_UPS = sa.select(up)
+_UP = _UPS.where(up.c.stream == _STREAM)
+_OLD = (
+    sa.select(signed.c.epoch, signed.c.seq)
+    .where(signed.c.stream == _STREAM, signed.c.at < sa.bindparam("before"))
+    .order_by(signed.c.epoch.desc(), signed.c.seq.desc())
+    .limit(1)
+)
 
 
 class SignedStore(Fenced):
@@ -31,7 +53,7 @@ class SignedStore(Fenced):
     async def ups(self) -> dict[str, Up]:
         """Give how far every own stream is signed."""
         async with self._database.reading() as connection:
-            rows = (await connection.execute(sa.select(up))).all()
+            rows = (await connection.execute(_UPS)).all()
         return {
             row.stream: Up(
                 Position(row.epoch, row.seq), row.hash, row.local_hash, Position(row.floor_epoch, row.floor_seq)
@@ -90,36 +112,23 @@ class SignedStore(Fenced):
 
     async def newest_hashes(self, stream: str, among: set[str] | None = None) -> dict[str, tuple[Position, bytes]]:
         """Give position and hash of the newest of our entries of every key, or of some."""
-        newest = newest_of(stream)
-        chosen = newest.c.rank == 1
-        if among is not None:
-            chosen &= newest.c.subject.in_(among)
-        columns = (newest.c.subject, newest.c.epoch, newest.c.seq, newest.c.hash)
+        newest = _NEWEST if among is None else _NEWEST_AMONG
+        wanted = {"of_stream": stream} if among is None else {"of_stream": stream, "among": sorted(among)}
         async with self._database.reading() as connection:
-            found = await connection.execute(sa.select(*columns).where(chosen))
+            found = await connection.execute(newest, wanted)
             return {row.subject: (Position(row.epoch, row.seq), row.hash) for row in found}
 
     async def newest_after(self, stream: str, subject: str, count: int = PAGE) -> dict[str, SignedEntry]:
         """Give the newest of our entries of up to `count` keys behind a key, and no more than about 1 MiB."""
-        newest = newest_of(stream)
-        page = sa.select(newest).where(newest.c.rank == 1, newest.c.subject > subject)
         async with self._database.reading() as connection:
-            found = await connection.execute(page.order_by(newest.c.subject).limit(count))
+            found = await connection.execute(_NEWEST_AFTER, {"of_stream": stream, "subject": subject, "count": count})
             return {str(one.subject): one.entry for one in bounded(found)}
 
     async def trim_signed(self, stream: str, before: datetime) -> Position | None:
         """Drop what was signed before a moment except the newest of each key; give where the rest begins."""
-        old = (signed.c.stream == stream) & (signed.c.at < before)
         async with self._leading() as connection:
-            last = (
-                await connection.execute(
-                    sa.select(signed.c.epoch, signed.c.seq)
-                    .where(old)
-                    .order_by(signed.c.epoch.desc(), signed.c.seq.desc())
-                    .limit(1)
-                )
-            ).first()
-            head = (await connection.execute(sa.select(up).where(up.c.stream == stream))).first()
+            last = (await connection.execute(_OLD, {"of_stream": stream, "before": before})).first()
+            head = (await connection.execute(_UP, {"of_stream": stream})).first()
             if last is None or head is None:
                 return None
             # The end stays, so that a hub that was wiped gets its end back.
@@ -182,7 +191,7 @@ async def _put_up(connection: AsyncConnection, stream: str, to: Up) -> None:
 
 
 async def _raise_floor(connection: AsyncConnection, stream: str, below: Position) -> Position:
-    head = (await connection.execute(sa.select(up).where(up.c.stream == stream))).one()
+    head = (await connection.execute(_UP, {"of_stream": stream})).one()
     floor = max(below, Position(head.floor_epoch, head.floor_seq))
     values = {"floor_epoch": floor.epoch, "floor_seq": floor.seq}
     await connection.execute(sa.update(up).where(up.c.stream == stream).values(values))

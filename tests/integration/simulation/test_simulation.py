@@ -26,10 +26,10 @@ RARE = {
 # Where a control was found to go wrong; a few worlds on, so that a change elsewhere need not move it at once.
 CONTROLS = {
     "star_ids": 0,
-    "cursor_apart": 33,
+    "cursor_apart": 5,
     "no_lease": 0,
     "no_pause": 170,
-    "no_compare": 27,
+    "no_compare": 0,
     "no_signature_check": 32,
     "no_attempts": 30,
 }
