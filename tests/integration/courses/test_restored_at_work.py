@@ -22,7 +22,7 @@ from shared.kit.settings import Settings
 from shared.kit.streams import START
 from tests.integration.courses.courses_house import OWNER, prepare
 
-PUB = f"album:1:pub:{{{OWNER}}}:courses"
+PUB, OWN = (f"album:1:{audience}:{{{OWNER}}}:courses" for audience in ("pub", "own"))
 SOON = 30.0
 
 
@@ -78,13 +78,13 @@ async def _new_run(api: httpx.AsyncClient) -> str:
     return run_id
 
 
-async def _all_told(node: Node[Any], title: str) -> list[dict[str, Any]]:
-    """Give what was told of runs, once it holds a title."""
+async def _all_told(node: Node[Any], title: str, stream: str = PUB, what: str = "picture") -> list[dict[str, Any]]:
+    """Give what was told, once it holds a run of this title."""
     async with asyncio.timeout(SOON):
         while True:
-            entries = await RedisStreams(node.redis).read(PUB, START, 1000)
+            entries = await RedisStreams(node.redis).read(stream, START, 1000)
             told = [open_envelope(entry.payload).data for entry in entries]
-            if any(one["picture"]["title"] == title for one in told):
+            if any(one.get(what, {}).get("title") == title for one in told):
                 return told
             await asyncio.sleep(0.02)
 
@@ -114,6 +114,29 @@ async def test_a_change_right_after_a_restore_is_kept_and_gets_the_next_number(
     versions = [one["version"] for one in told]
     assert (answered["version"] > before[-1]["version"], versions == sorted(set(versions))) == (waits, waits)
     assert (kept["title"] == "after the restore") is waits
+
+
+async def test_a_person_enrolled_behind_the_backup_has_a_seat_and_can_give_it_back(
+    tmp_path: Path, redis_url: str
+) -> None:
+    """The file, its name and the place come back from the institution's own stream."""
+    place = Place(tmp_path, redis_url)
+    await prepare(database := Database(place.url))
+    await database.close()
+    async with place.running() as (_, api):
+        run_id = await _new_run(api)
+    place.keep_backup()
+    async with place.running() as (node, api):
+        person = await _done(api, "POST", "participants", {"language": "ar", "name": "Noor"})
+        body = {"participant_id": person["participant_id"]}
+        enrolment = await _done(api, "POST", f"runs/{run_id}/enrolments", body)
+        await _all_told(node, "Berufssprachkurs B2", OWN, "run")
+    place.put_back()
+    async with place.running() as (_, api):
+        left = await _done(api, "POST", f"enrolments/{enrolment['enrolment_id']}/withdraw")
+        file = await _done(api, "GET", f"participants/{person['participant_id']}")
+        run = await _done(api, "GET", f"runs/{run_id}")
+    assert (left["state"], file["name"], run["availability"]["free"]) == ("withdrawn", "Noor", 18)
 
 
 async def _at_once(node: Node[Any]) -> None:
