@@ -33,6 +33,7 @@ class Desk:
         self._random = random
         self._trace = trace
         self._runs: list[str] = []
+        self._capacities: dict[str, int] = {}
         self._participants: list[str] = []
         self._enrolments: list[str] = []
         self._numbers = 0
@@ -150,9 +151,13 @@ class Desk:
 
     async def _change(self, process: Process) -> None:
         values: dict[str, Any] = {"description": f"As of {process.clock.now().isoformat()}"}
-        if self._random.random() < 0.4:
-            values = {"capacity": self._random.randint(4, 6)}
-        await self._change_to(process, self._random.choice(self._runs), values)
+        capacity = self._random.randint(4, 6) if self._random.random() < 0.4 else None
+        run = self._random.choice(self._runs)
+        if capacity is not None:
+            # Never fewer than before: who has a seat keeps it, and more people than seats would be no fault.
+            self._capacities[run] = max(capacity, self._capacities.get(run, 0))
+            values = {"capacity": self._capacities[run]}
+        await self._change_to(process, run, values)
 
     async def _change_to(self, process: Process, run: str, values: dict[str, Any]) -> None:
         await self._done(process, lambda work: runs.change_run(run, self.institution, values, work))

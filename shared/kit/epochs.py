@@ -45,7 +45,10 @@ def recovery(
     """Give what hands a service its own lost messages, the newest of each thing, in the transaction that keeps them."""
 
     async def recover(connection: AsyncConnection, entries: list[Entry]) -> None:
-        newest = {message.key: message for message in map(_opened, entries) if message is not None}
+        newest: dict[str, Message] = {}
+        for message in filter(None, map(_opened, entries)):
+            newest.pop(message.key, None)  # in the order of the newest words: whoever asked later waits behind
+            newest[message.key] = message
         if do is None or not newest:
             return
         async with works.within(connection) as work:

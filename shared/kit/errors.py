@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Mapping
+from datetime import date
 from types import MappingProxyType
+from typing import Any
 
 import sqlalchemy as sa
 from fastapi.exceptions import ValidationException
@@ -113,3 +115,12 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, sqlite3.Error) or getattr(error, "sqlstate", None) is not None:
         return str(getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or "no code")
     return str(error)
+
+
+def is_too_far(fault: Mapping[str, Any]) -> bool:
+    """Tell of one of pydantic's faults whether a day or a moment lies beyond what a calendar holds.
+
+    No JSON Schema can say that of a text, so whoever keeps to the schema needs a code of its own.
+    """
+    limits = fault.get("ctx", {})
+    return any(isinstance(limits.get(word), str | date) for word in ("ge", "lt"))

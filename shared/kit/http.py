@@ -34,6 +34,7 @@ from shared.kit.errors import (
     Unauthorised,
     Unavailable,
     Unsure,
+    is_too_far,
     words_of,
 )
 from shared.kit.head_only import HeadOnly
@@ -208,14 +209,8 @@ async def _on_refused(_: Request, error: Exception) -> Response:
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
     faults = error.errors()
-    code = "too_far" if all(map(_is_too_far, faults)) else "invalid"
+    code = "too_far" if all(map(is_too_far, faults)) else "invalid"
     return _problem(422, code, "; ".join(map(_fault, faults[:5])))
-
-
-def _is_too_far(error: Mapping[str, Any]) -> bool:
-    """Tell whether a day or a moment lies beyond what a calendar holds: no schema can say that of a text."""
-    limits = error.get("ctx", {})
-    return any(isinstance(limits.get(word), str) for word in ("ge", "lt"))
 
 
 def _fault(error: Mapping[str, Any]) -> str:

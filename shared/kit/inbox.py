@@ -20,7 +20,7 @@ from shared.kit.bodies import holds_nul
 from shared.kit.clock import monotonic
 from shared.kit.cloudevents import Event, Unreadable
 from shared.kit.database import upsert
-from shared.kit.errors import Problem
+from shared.kit.errors import Problem, is_too_far
 from shared.kit.fairness import Breath
 from shared.kit.tables import partner_message, partner_thing
 from shared.kit.work import Work
@@ -137,9 +137,10 @@ def _opened(kind: type[Message], event: Event) -> Message:
     try:
         message = kind.model_validate({**event.data, "type": type_of(kind)})
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise MessageRefused("invalid", f"data.{where}: {first['msg']}") from error
+        faults = error.errors(include_input=False, include_url=False)
+        where = ".".join(str(part) for part in faults[0]["loc"])
+        code = "too_far" if all(map(is_too_far, faults)) else "invalid"
+        raise MessageRefused(code, f"data.{where}: {faults[0]['msg']}") from error
     if holds_nul(message.model_dump(mode="json")):
         raise MessageRefused("invalid", "data: a text holds the sign NUL, which no database keeps")
     return message
@@ -176,6 +177,14 @@ async def take_back(messages: Sequence[Message], takes: Takes | None, work: Work
     rows = [{"institution": m.institution, "key": m.key, "version": m.version, "at": work.now} for m in told]
     await upsert(work.connection, t, rows)
     return managed
+
+
+async def is_managed_here(institution: str, key: str, work: Work[Any]) -> int:
+    """Note that a thing is no partner system's after all; give the version in which it was taken for theirs, or 0."""
+    t = partner_thing
+    this = (t.c.institution == institution) & (t.c.key == key)
+    version = (await work.connection.execute(sa.delete(t).where(this).returning(t.c.version))).scalar_one_or_none()
+    return version or 0
 
 
 async def _is_theirs(message: Message, takes: Takes, work: Work[Any]) -> bool:

@@ -97,7 +97,8 @@ class Lease:
             query = sa.select(lease.c.token, lease.c.until).where(lease.c.name == self.name)
             found = (await connection.execute(query)).first()
         seen = None if found is None else (found.token, found.until)
-        if seen != self._seen or seen is None:
+        # A clock that was put back begins to count anew, or nobody would lead for as long as it was put back.
+        if seen != self._seen or self._since is None or now < self._since:
             self._seen, self._since = seen, now
 
     async def confirm(self, connection: AsyncConnection) -> bool:

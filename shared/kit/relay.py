@@ -250,16 +250,22 @@ class Relay:
         """Bring a stream from where Redis has it to where our log is, with the ids that it always had."""
         if not await self._is_ours(stream, head, ours):
             return
+        there, newest = await self._states(stream)
+        if _is_unknown(there, newest):
+            log.warning("state_unknown", stream=stream)
+            await self._streams.forget(stream)
+            head, there = START, {}
         # The state goes first: a late joiner that sees the end of the stream must find every key below that end.
         # It goes with the entries once more, for Redis may lose it again before they come.
-        newest = {entry.position: key for key, entry in (await self._refill_state(stream)).items()}
+        await self._refill_state(stream, there, newest)
+        keys = {entry.position: key for key, entry in newest.items()}
         refilled = 0
         while head < ours:
             async with self._database.reading() as connection:
                 page = await outbox.log_after(connection, stream, head)
             if not page:
                 break
-            state = {newest[entry.position]: entry for entry in page if entry.position in newest}
+            state = {keys[entry.position]: entry for entry in page if entry.position in keys}
             end = await self._append(stream, head, page, state)
             if end is None:
                 raise Transient(f"{stream} moved while it was refilled")
@@ -294,13 +300,17 @@ class Relay:
         self.stopped[stream] = reason
         return False
 
-    async def _refill_state(self, stream: str) -> dict[str, Entry]:
-        """Bring back what is missing of a stream's state; give all that it must hold, without payloads."""
+    async def _states(self, stream: str) -> tuple[dict[str, Entry], dict[str, Entry]]:
+        """Give the newest entries of all keys, as Redis has them and as it must, without payloads."""
         if not _has_state(stream):
-            return {}
-        async with self._database.reading() as connection:
-            newest = await outbox.newest_by_key(connection, stream)
+            return {}, {}
+        # Redis is asked first: what is there was in the log before, whoever leads meanwhile.
         there = await self._streams.state_index(stream)
+        async with self._database.reading() as connection:
+            return there, await outbox.newest_by_key(connection, stream)
+
+    async def _refill_state(self, stream: str, there: dict[str, Entry], newest: dict[str, Entry]) -> None:
+        """Bring back what is missing of a stream's state."""
         missing = [(key, entry) for key, entry in newest.items() if there.get(key) != entry]
         pages = PageSize(PAGE)
         while missing:
@@ -309,7 +319,6 @@ class Relay:
                 whole = await outbox.with_payloads(connection, stream, part)
             await self._streams.keep_state(stream, whole)
             pages.saw(list(whole.values()))
-        return newest
 
     async def _beat(self, stream: str) -> None:
         if stream in self.stopped:
@@ -323,7 +332,7 @@ class Relay:
                 newest = await outbox.newest_by_key(connection, stream)
             keys, total = len(newest), outbox.digest(newest)
             if await self._streams.state_size(stream) < keys:
-                await self._refill_state(stream)
+                await self._refill_state(stream, *await self._states(stream))
         heartbeat = Heartbeat(head, keys, total, self._clock.now().isoformat())
         await self._streams.beat(stream, heartbeat)
         self._beaten[stream] = (heartbeat, self._clock.now())
@@ -342,6 +351,15 @@ def _looked_at(task: asyncio.Task[None]) -> None:
     # Whoever steps next gets the fault; nobody does once the service stops.
     if not task.cancelled():
         task.exception()
+
+
+def _is_unknown(there: dict[str, Entry], newest: dict[str, Entry]) -> bool:
+    """Tell whether Redis has as the newest of a thing what our log does not know.
+
+    A refill leaves that whose entries never came, if a backup was restored meanwhile: the number is given to something
+    else, and no newer entry ever takes the place of what nobody told.
+    """
+    return any(key not in newest or entry.position > newest[key].position for key, entry in there.items())
 
 
 def _has_state(stream: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
@@ -72,12 +72,13 @@ class Enrolment:
     version: int = 0
 
 
-def enrolment_as_told(told: EnrolmentChanged, kept: Enrolment) -> Enrolment:
-    """Give the enrolment that was told; what was not told of it stays, and those who wait keep their order."""
+def enrolment_as_told(told: EnrolmentChanged, asked: datetime, kept: Enrolment) -> Enrolment:
+    """Give the enrolment that was told; what was not told of it stays, and who began to wait waits since `asked`."""
+    began = told.state is State.WAITING and not (kept.version and kept.state is State.WAITING)
     return replace(
         kept,
         state=told.state,
-        since=kept.since if kept.version else kept.since + timedelta(microseconds=told.place_in_queue or 0),
+        since=asked if began else kept.since,
         offered_until=told.offered_until,
         reason=told.reason,
         version=told.version,

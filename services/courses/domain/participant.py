@@ -130,12 +130,19 @@ def erase(participant: Participant) -> Participant:
     return replace(participant, **values, state=FileState.ERASED, language=NO_LANGUAGE)  # type: ignore[arg-type]  # defaults of the same fields
 
 
-def contact_as_told(told: ParticipantContactRecorded, kept: Participant) -> Participant:
-    """Give the file with the contact that was told; a mail is told with consent only."""
-    consent = kept.contact_consent or told.mail is not None
-    return replace(
-        kept, name=told.name, mail=told.mail, language=told.language, contact_consent=consent, version=told.version
+def contact_as_told(told: ParticipantContactRecorded, kept: Participant, months: int, today: date) -> Participant:
+    """Give the file with the contact that was told; a mail goes with its consent, and the phone with it."""
+    consent = told.mail is not None or (kept.contact_consent and kept.mail is None)
+    contact = replace(
+        kept,
+        name=told.name,
+        mail=told.mail,
+        phone=kept.phone if consent else None,
+        language=told.language,
+        contact_consent=consent,
+        version=told.version,
     )
+    return assessed(contact, months, today)
 
 
 def contact_changed(before: Participant | None, after: Participant) -> bool:

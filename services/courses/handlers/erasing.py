@@ -21,10 +21,15 @@ async def erase_everywhere(
     `answering` is the referral through which that was asked here: who asked is not asked back.
     """
     await work.store.locked_participant(participant_id, institution)
+    await ask_others(participant_id, institution, work, answering)
+    await participants.erase_participant(participant_id, institution, work)
+
+
+async def ask_others(participant_id: str, institution: str, work: Work[Store], answering: str | None = None) -> None:
+    """Ask whoever holds a participant through a referral to erase them, where that was not asked yet."""
     for known in await work.store.referrals_of(participant_id):
         if known.id != answering and known.institution == institution and known.erasure is None:
             await _ask_other(known, work)
-    await participants.erase_participant(participant_id, institution, work)
 
 
 async def _ask_other(known: Referral, work: Work[Store]) -> None:

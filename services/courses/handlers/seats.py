@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 
-from services.courses.domain.enrolment import Leaving, Onward, check_leaving, progress
+from services.courses.domain.enrolment import Enrolment, Leaving, Onward, check_leaving, progress
 from services.courses.domain.entitlement import dated, use
 from services.courses.domain.run import Run
 from services.courses.handlers.refusing import refusing
@@ -85,8 +85,13 @@ async def settle_seats(before: Run, book: SeatBook, changes: list[Change], work:
     """Keep and tell what a desk has done, and use up the entitlements by which people got seats."""
     told = await settle(before, book, changes, work)
     for change in changes:
-        entitlement_id = book.enrolments[change.place.id].entitlement_id
-        if change.cause in _SEAT_GIVEN and entitlement_id is not None:
-            entitlement = await work.store.locked_entitlement(entitlement_id)
-            await work.store.keep_entitlement(use(dated(entitlement, today_of(work))))
+        if change.cause in _SEAT_GIVEN:
+            await use_entitlement(book.enrolments[change.place.id], work)
     return told
+
+
+async def use_entitlement(enrolment: Enrolment, work: Work[Store]) -> None:
+    """Use up the entitlement by which somebody got a seat, if there is one."""
+    if enrolment.entitlement_id is not None:
+        entitlement = await work.store.locked_entitlement(enrolment.entitlement_id)
+        await work.store.keep_entitlement(use(dated(entitlement, today_of(work))))

@@ -108,12 +108,13 @@ def is_forgotten(registration: Registration, now: datetime) -> bool:
     return registration.state is State.UNCONFIRMED and now >= registration.confirm_until
 
 
-def registration_as_told(told: RegistrationChanged, kept: Registration) -> Registration:
-    """Give the registration that was told; what was not told of it stays, and those who wait keep their order."""
+def registration_as_told(told: RegistrationChanged, asked: datetime, kept: Registration) -> Registration:
+    """Give the registration that was told; what was not told of it stays, and who began to wait waits since `asked`."""
+    began = told.state is State.WAITING and not (kept.version and kept.state is State.WAITING)
     return replace(
         kept,
         state=told.state,
-        since=kept.since if kept.version else kept.since + timedelta(microseconds=told.place_in_queue or 0),
+        since=asked if began else kept.since,
         offered_until=told.offered_until,
         confirm_until=told.confirm_until or kept.confirm_until,
         version=told.version,

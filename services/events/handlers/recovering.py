@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from services.events.domain.meeting import Series, meeting_as_told
-from services.events.domain.registration import Participant, Registration, registration_as_told
+from services.events.domain.registration import CURRENT, Participant, Registration, registration_as_told
 from services.events.handlers import asking
 from services.events.store import Store
 from shared.contract.envelope import Message
@@ -16,6 +17,7 @@ from shared.contract.events import (
     RegistrationChanged,
 )
 from shared.contract.words import RegistrationState
+from shared.kit import inbox
 from shared.kit.errors import NotFound
 from shared.kit.work import Work
 
@@ -31,8 +33,8 @@ async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
             await _erase_again(message, work)
     # Behind the people: who is not known by then is erased.
     registrations = [message for message in messages if isinstance(message, RegistrationChanged)]
-    for registration in registrations:
-        await _take_registration_back(registration, work)
+    for number, registration in enumerate(registrations):
+        await _take_registration_back(registration, work.now + timedelta(microseconds=number), work)
     for meeting_id in sorted({each.meeting.meeting_id for each in registrations}):
         meeting = await work.store.locked_meeting(meeting_id)
         taken, held, waiting = await work.store.people_in(meeting_id)
@@ -51,6 +53,7 @@ async def _take_meeting_back(told: MeetingPicture, institution: str, version: in
         except NotFound:
             title = told.series_title or told.title
             await work.store.add_series(Series(told.series_id, institution, title, told.kind))
+    version = max(version, await inbox.is_managed_here(institution, told.meeting_id, work))
     await work.store.add_meeting(meeting_as_told(told, institution, version, None))
 
 
@@ -75,7 +78,11 @@ async def _erase_again(told: RegistrantErased, work: Work[Store]) -> None:
     await asking.forget_person(told.participant_id, work)
 
 
-async def _take_registration_back(told: RegistrationChanged, work: Work[Store]) -> None:
+async def _take_registration_back(told: RegistrationChanged, asked: datetime, work: Work[Store]) -> None:
+    # The meeting as it was then: of its own messages, the last ones may be lost.
+    await _take_meeting_back(told.meeting, told.institution, told.meeting_version, work)
+    if await _stands_in_the_way(told, work):
+        return
     try:
         kept = await work.store.registration(told.registration_id)
     except NotFound:
@@ -84,12 +91,24 @@ async def _take_registration_back(told: RegistrationChanged, work: Work[Store]) 
         until = told.confirm_until or work.now
         place = (told.meeting.meeting_id, told.participant_id)
         kept = Registration(told.registration_id, told.institution, *place, work.now, work.now, until)
-        if not await work.store.has_meeting(told.meeting.meeting_id):
-            await _take_meeting_back(told.meeting, told.institution, told.meeting_version, work)
-        await work.store.add_registration(registration_as_told(told, kept))
+        await work.store.add_registration(registration_as_told(told, asked, kept))
         return
     if kept.version < told.version:
-        await work.store.keep_registration(registration_as_told(told, kept))
+        await work.store.keep_registration(registration_as_told(told, asked, kept))
+
+
+async def _stands_in_the_way(told: RegistrationChanged, work: Work[Store]) -> bool:
+    """Tell whether the person has another registration there that counts; one that nobody confirmed is forgotten.
+
+    Nobody is told that it is: a person who asked once more, or came back by a link, has two of them in what was told.
+    """
+    other = await work.store.registration_in(told.meeting.meeting_id, told.participant_id)
+    if told.state not in CURRENT or other is None or other.id == told.registration_id:
+        return False
+    if other.state is not RegistrationState.UNCONFIRMED:
+        return True
+    await work.store.delete_registration(other.id)
+    return False
 
 
 async def _is_forgotten(told: RegistrationChanged, work: Work[Store]) -> bool:

@@ -1,4 +1,4 @@
-"""A restored backup of courses: runs, files and places are again what was told of them, and go on from there."""
+"""A restored backup of courses: runs are again what the network was told of them, and go on from there."""
 
 from typing import Any
 
@@ -14,33 +14,20 @@ from shared.kit.outbox import log_after
 from shared.kit.streams import START, Entry
 from tests.integration.courses.courses_house import OWNER, House
 
-PUB, OWN = (f"album:1:{audience}:{{{OWNER}}}:courses" for audience in ("pub", "own"))
-Backup = dict[sa.Table, list[dict[str, Any]]]
+PUB = f"album:1:pub:{{{OWNER}}}:courses"
 
 
-async def _told(house: House, stream: str = PUB) -> list[Entry]:
+async def _told(house: House) -> list[Entry]:
     async with house.works.database.transaction() as connection:
         await number_waiting(connection, lambda _: True)
-        return await log_after(connection, stream, START)
+        return await log_after(connection, PUB, START)
 
 
 async def _lose_everything(house: House) -> None:
-    await _restore(house, {})
-
-
-async def _backup(house: House) -> Backup:
-    async with house.works.database.reading() as connection:
-        rows = {table: await connection.execute(sa.select(table)) for table in (*metadata.sorted_tables, tables.outbox)}
-        return {table: [dict(row) for row in found.mappings()] for table, found in rows.items()}
-
-
-async def _restore(house: House, backup: Backup) -> None:
     async with house.works.database.transaction() as connection:
-        for table in (tables.outbox, *reversed(metadata.sorted_tables)):
+        for table in reversed(metadata.sorted_tables):
             await connection.execute(sa.delete(table))
-        for table, rows in backup.items():
-            if rows:
-                await connection.execute(sa.insert(table), rows)
+        await connection.execute(sa.delete(tables.outbox))
 
 
 async def _take_back(house: House, entries: list[Entry]) -> None:
@@ -95,64 +82,6 @@ async def test_what_partner_systems_tell_stays_theirs(house: House) -> None:
         keys = (await connection.execute(sa.select(tables.partner_thing.c.key))).scalars().all()
         runs = (await connection.execute(sa.select(metadata.tables["run"].c.id))).scalars().all()
     assert (sorted(keys), list(runs)) == (sorted(["run_theirs0001", ours]), [])
-
-
-async def _person(house: House, name: str) -> str:
-    body = {"language": "ar", "name": name, "contact_consent": True, "mail": "noor@example.org"}
-    return str((await house.post("participants", body, 201))["participant_id"])
-
-
-async def _enrol(house: House, run_id: str, participant_id: str) -> str:
-    body = {"participant_id": participant_id}
-    return str((await house.post(f"runs/{run_id}/enrolments", body, 201))["enrolment_id"])
-
-
-async def test_a_seat_given_back_behind_the_backup_stays_free(house: House) -> None:
-    """The place is again what its person was told, the seat is counted once, and the next word has a new version."""
-    run_id = await house.run(capacity=1)
-    person = await _person(house, "Noor")
-    enrolment_id = await _enrol(house, run_id, person)
-    backup = await _backup(house)
-    await house.post(f"enrolments/{enrolment_id}/withdraw")
-    entries, version = await _told(house, OWN), (await house.told())[-1].version
-    await _restore(house, backup)
-    assert (await house.get(f"enrolments/{enrolment_id}"))["state"] == "enrolled", "the control: nothing was taken back"
-    await _take_back(house, entries)
-    assert (await house.get(f"enrolments/{enrolment_id}"))["state"] == "withdrawn"
-    assert (await house.get(f"runs/{run_id}"))["availability"]["free"] == 1
-    mark = await house.mark()
-    await _enrol(house, run_id, person)
-    versions = [each.version for each in await house.told_since(mark) if each.key == enrolment_id]
-    assert versions == [version + 1]
-
-
-async def test_people_and_places_that_the_backup_does_not_know_come_back(house: House) -> None:
-    """Who was enrolled behind the backup has a file with a name and a seat; who waits keeps the place in the queue."""
-    run_id = await house.run(capacity=1)
-    names = ("Noor", "Amal", "Samir")
-    enrolments = [await _enrol(house, run_id, await _person(house, name)) for name in names]
-    before = [await house.get(f"enrolments/{each}") for each in enrolments]
-    entries = await _told(house, OWN)
-    await _lose_everything(house)
-    await _take_back(house, entries)
-    after = [await house.get(f"enrolments/{each}") for each in enrolments]
-    told = ("state", "place_in_queue", "participant_id")
-    assert [[each[name] for name in told] for each in after] == [[each[name] for name in told] for each in before]
-    assert [(await house.get(f"participants/{each['participant_id']}"))["name"] for each in after] == list(names)
-    assert (await house.get(f"runs/{run_id}"))["availability"]["free"] == 0
-
-
-async def test_whom_the_backup_brings_back_is_erased_again(house: House) -> None:
-    """Neither the file nor the log holds the contact; an erased person stays erased (GDPR article 17)."""
-    person = await _person(house, "Noor")
-    backup = await _backup(house)
-    await house.api.delete(f"/institutions/{OWNER}/participants/{person}")
-    entries = await _told(house, OWN)
-    await _restore(house, backup)
-    assert "Noor" in f"{await _backup(house)}", "the control: the backup brings the contact back"
-    await _take_back(house, entries)
-    assert "Noor" not in f"{await _backup(house)}"
-    assert (await house.get(f"participants/{person}"))["state"] == "erased"
 
 
 def _plan(run: dict[str, Any]) -> dict[str, Any]:

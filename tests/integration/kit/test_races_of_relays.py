@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.kit import relay as relaying
 from shared.kit.errors import Transient
 from shared.kit.lease import TERM
 from shared.kit.memory_streams import MemoryStreams
@@ -116,6 +117,37 @@ async def test_a_state_that_is_lost_alone_comes_back(sample: Sample) -> None:
     await relay.check()
     await sample.reader(PUB).catch_up()
     assert len(await sample.heard()) == 4
+
+
+@pytest.mark.parametrize(("looks", "found"), [(True, 4), (False, 5)])
+async def test_a_state_that_nobody_told_does_not_stay(
+    sample: Sample, looks: bool, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refill was broken off behind the state, and the log restored: the next life of the relay begins anew."""
+    await _four_told(sample)
+    await sample.streams.keep_state(PUB, {"lost-x": Entry(Position(1, 5), b"{}", bytes(32))})
+    if not looks:
+        monkeypatch.setattr(relaying, "_is_unknown", lambda there, newest: False)
+    relay = sample.relay("one")
+    assert await sample.lease.hold()
+    await relay.check()
+    assert len(await sample.streams.state(PUB)) == found
+    assert len(await sample.streams.read(PUB, START, 9)) == 4
+
+
+@pytest.mark.parametrize("hours", [1, 0])
+async def test_a_clock_that_is_put_back_takes_over_from_the_dead_all_the_same(sample: Sample, hours: int) -> None:
+    """Whoever died leads for a term and no longer, though this copy's clock was put back while it watched."""
+    sample.relay("dead")
+    sample.clock.time += timedelta(hours=1)  # its clock was ahead: its claim ends in an hour
+    assert await sample.lease.hold()
+    sample.relay("alive")
+    sample.clock.time -= timedelta(hours=1)
+    assert not await sample.lease.hold()
+    sample.clock.time -= timedelta(hours=hours)
+    assert not await sample.lease.hold()
+    sample.clock.time += 1.1 * TERM
+    assert await sample.lease.hold()
 
 
 async def test_what_could_not_be_trimmed_is_trimmed_the_next_time(sample: Sample) -> None:
