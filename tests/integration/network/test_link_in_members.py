@@ -228,7 +228,7 @@ async def test_members_runs_the_link_over_tls_as_soon_as_there_are_keys(
         await _until(lambda: _is("link" in node.kept))
         assert "no roster" in (await health.report(node)).stopped["album:1:net:roster"]
         await node.kept["link"].store.keep_held(Held(roster.roots))
-        await _until(lambda: _is(node.kept["link"].ups[PUB].sent == 1))
+        await _until(lambda: _is(PUB in node.kept["link"].ups and node.kept["link"].ups[PUB].sent == 1))
         assert node.stopped() == {}
         assert len(await hub_server.as_user(VHS).read(PUB, Position(0, 0), 9)) == 1
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application(node)), base_url="http://n") as http:
