@@ -100,14 +100,14 @@ async def _begun(participant_id: str, institution: str, work: Work[Store]) -> Pa
 
 
 async def _take_enrolment_back(told: EnrolmentChanged, asked: datetime, work: Work[Store]) -> None:
+    # The run as it was then: of its own messages, the last ones may be lost.
+    await _take_run_back(told.run, told.institution, told.run_version, work)
     file = await _known(told.participant_id, work)
     if file is None:
         if told.referred is not None:
             return
         # Whoever is told of was there: a seat of a person whose file is lost is not given to somebody else.
         file = await _begun(told.participant_id, told.institution, work)
-    # The run as it was then: of its own messages, the last ones may be lost.
-    await _take_run_back(told.run, told.institution, told.run_version, work)
     known = (await work.store.enrolments_in(told.run.run_id, [file.id])).get(file.id)
     if known is None:
         entitlement = best(await work.store.entitlements_of(file.id), today_of(work))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.courses import timers
 from services.courses.app import service
 from services.courses.store import metadata
+from shared.contract.courses import RunPublished
 from shared.kit import tables
 from tests.integration.backup import Backup
 from tests.integration.courses.courses_house import OWNER, House
@@ -238,6 +239,18 @@ async def test_a_referred_person_does_not_come_back_as_our_own(network: Network)
     await network.ask(RECEIVER, "POST", f"enrolments/{got['enrolment_id']}/decline")
     await timers.forget_referred(house.node)
     assert (await house.get(f"participants/{got['participant_id']}"))["state"] == "erased"
+
+
+async def test_a_referred_person_in_a_run_that_the_backup_does_not_know_stops_no_start(network: Network) -> None:
+    """The run comes back without the seat; the box brings the person."""
+    house = network.houses[RECEIVER]
+    backup = await _backup(house)
+    await _held(network)
+    run_id = next(each.key for each in await house.told() if isinstance(each, RunPublished))
+    lost = await backup.put_back(published=True)
+    assert lost[_own(RECEIVER)]
+    await backup.take_back(lost[_own(RECEIVER)])
+    assert (await house.get(f"runs/{run_id}"))["availability"]["free"] == 18
 
 
 async def test_who_erased_behind_the_backup_still_hears_the_receipt(network: Network) -> None:
