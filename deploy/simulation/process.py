@@ -23,10 +23,11 @@ from deploy.simulation.watching import WatchedLease, WatchedReader
 from shared.kit import directory, outbox
 from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, full_jitter
-from shared.kit.epochs import Epochs, recovery
+from shared.kit.epochs import Epochs
 from shared.kit.lease import TERM, Lease
 from shared.kit.node import Node, Service
 from shared.kit.reader import StreamReader
+from shared.kit.recovering import recovery
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings
 from shared.kit.streams import Entry, Position, Streams

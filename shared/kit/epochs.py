@@ -1,25 +1,20 @@
 """Epochs: a restored backup is noticed before it publishes; what it lost comes back, then a new epoch begins."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contract.catalogue import find
-from shared.contract.envelope import Message, MessageRefused, open_envelope, open_message
-from shared.kit import inbox, outbox
+from shared.kit import outbox
 from shared.kit.blanks import is_blank
 from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.errors import Transient
-from shared.kit.inbox import Takes
 from shared.kit.lease import Lease
 from shared.kit.paging import PageSize
+from shared.kit.recovering import Recover, recover_nothing
 from shared.kit.streams import GENESIS, START, Entry, Position, Streams, chain
 from shared.kit.witness import Head, StreamsWitness, Witness, WitnessRefuses
-from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
 
@@ -30,39 +25,6 @@ PAGE = 500
 
 class NotOurs(Exception):  # noqa: N818 - a finding, told to the operator
     """A stream of ours holds what our chain of hashes does not lead to: somebody else writes it."""
-
-
-Recover = Callable[[AsyncConnection, list[Entry]], Awaitable[None]]
-
-
-async def recover_nothing(connection: AsyncConnection, entries: list[Entry]) -> None:
-    """Stand for a service that keeps nothing of its own beside what it told."""
-
-
-def recovery(
-    works: Works[Any], do: Callable[[Sequence[Any], Work[Any]], Awaitable[None]] | None, takes: Takes | None
-) -> Recover:
-    """Give what hands a service its own lost messages, the newest of each thing, in the transaction that keeps them."""
-
-    async def recover(connection: AsyncConnection, entries: list[Entry]) -> None:
-        newest: dict[str, Message] = {}
-        for message in filter(None, map(_opened, entries)):
-            newest.pop(message.key, None)  # in the order of the newest words: whoever asked later waits behind
-            newest[message.key] = message
-        if do is None or not newest:
-            return
-        async with works.within(connection) as work:
-            await do(await inbox.take_back(list(newest.values()), takes, work), work)
-
-    return recover
-
-
-def _opened(entry: Entry) -> Message | None:
-    try:
-        return open_message(open_envelope(entry.payload), find)
-    except MessageRefused as error:
-        log.warning("lost_message_not_read", position=str(entry.position), code=error.code)
-        return None
 
 
 class Epochs:

@@ -30,13 +30,14 @@ from shared.kit.applying import is_transient
 from shared.kit.clock import Ids, SystemClock, full_jitter, monotonic
 from shared.kit.database import Database
 from shared.kit.ending import is_ending, pause
-from shared.kit.epochs import Epochs, recovery
+from shared.kit.epochs import Epochs
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.in_streams import InStreams
 from shared.kit.inbox import Takes
 from shared.kit.lease import TERM, Lease
 from shared.kit.reader import StreamReader
+from shared.kit.recovering import recovery
 from shared.kit.redis_streams import RedisStreams, connect
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings

@@ -6,10 +6,10 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from shared.kit import tables as kit
-from shared.kit.epochs import recovery
 from shared.kit.node import Service
 from shared.kit.numbering import number_waiting
 from shared.kit.outbox import ends_of_log, log_after
+from shared.kit.recovering import recovery
 from shared.kit.streams import START, Entry, Position
 from shared.kit.work import Works
 

@@ -8,9 +8,9 @@ from services.courses.app import service
 from services.courses.store import metadata
 from shared.contract.envelope import Message
 from shared.kit import tables
-from shared.kit.epochs import recovery
 from shared.kit.numbering import number_waiting
 from shared.kit.outbox import log_after
+from shared.kit.recovering import recovery
 from shared.kit.streams import START, Entry
 from tests.integration.courses.courses_house import OWNER, House
 

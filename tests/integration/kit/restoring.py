@@ -4,9 +4,10 @@ import sqlalchemy as sa
 
 from shared.kit import outbox
 from shared.kit.database import upsert
-from shared.kit.epochs import Epochs, Recover
+from shared.kit.epochs import Epochs
 from shared.kit.lease import Lease
 from shared.kit.memory_streams import MemoryStreams
+from shared.kit.recovering import Recover
 from shared.kit.relay import Mine, Relay
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
