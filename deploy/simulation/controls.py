@@ -12,8 +12,8 @@ from deploy.simulation.loop import now
 from deploy.simulation.process import Parts
 from deploy.simulation.redis import SimRedis
 from deploy.simulation.watching import WatchedLease, WatchedReader
-from shared.kit import tables
-from shared.kit.database import insert, upsert
+from shared.kit import cursors, tables
+from shared.kit.database import upsert
 from shared.kit.numbering import PAGE, number_waiting
 from shared.kit.relay import Relay
 from shared.kit.streams import Entry, Position
@@ -68,8 +68,7 @@ class LastIdReader(WatchedReader):
 
     async def _load_snapshot(self, after: Position) -> None:
         async with self._works.database.transaction() as connection:
-            row = {"stream": self.stream, "epoch": 0, "seq": 0, "attempts": 0}
-            await connection.execute(insert(connection, tables.cursor).values(row).on_conflict_do_nothing())
+            await cursors.make(connection, self.stream)
 
 
 class TwoStepReader(WatchedReader):

@@ -4,9 +4,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.kit.database import insert_in
 from shared.kit.parking import OPEN
 from shared.kit.streams import START, Position
 from shared.kit.tables import cursor, parked
@@ -51,9 +51,8 @@ _OUTLIVES_A_PROCESS = sa.text("SET LOCAL synchronous_commit TO off")
 
 @cache
 def _make(dialect: str) -> sa.sql.base.Executable:
-    new = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(cursor)
     start = {"epoch": START.epoch, "seq": START.seq, "attempts": 0}
-    return new.values(stream=sa.bindparam("of_stream"), **start).on_conflict_do_nothing()
+    return insert_in(dialect, cursor).values(stream=sa.bindparam("of_stream"), **start).on_conflict_do_nothing()
 
 
 class Stored(NamedTuple):

@@ -150,7 +150,12 @@ def _sqlite_engine(url: str, driver: Callable[[str], Awaitable[Any]] | None = No
 
 def insert(connection: AsyncConnection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """Give an INSERT that knows ON CONFLICT in the connection's dialect."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_in(connection.dialect.name, table)
+
+
+def insert_in(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Give the same for a dialect by its name, to be built once for all connections."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 async def upsert(

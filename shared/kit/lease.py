@@ -6,11 +6,10 @@ from functools import cache
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.clock import Clock
-from shared.kit.database import Database
+from shared.kit.database import Database, insert_in
 from shared.kit.tables import lease
 
 TERM = timedelta(seconds=4)
@@ -30,7 +29,7 @@ _NEVER = (0, datetime(2000, 1, 1, tzinfo=UTC))
 def _claim(dialect: str) -> sa.sql.base.Executable:
     """Give the statement that takes or renews a lease; built once, as above."""
     until = lease.c.until.type
-    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(lease).values(
+    statement = insert_in(dialect, lease).values(
         name=sa.bindparam("lease_name"),
         holder=sa.bindparam("lease_holder"),
         token=1,

@@ -78,6 +78,17 @@ async def _new_run(api: httpx.AsyncClient) -> str:
     return run_id
 
 
+async def _backed_up(folder: Path, redis_url: str) -> tuple[Place, str]:
+    """Give a place with a backup that knows one published run, and the run's id."""
+    place = Place(folder, redis_url)
+    await prepare(database := Database(place.url))
+    await database.close()
+    async with place.running() as (_, api):
+        run_id = await _new_run(api)
+    place.keep_backup()
+    return place, run_id
+
+
 async def _all_told(node: Node[Any], title: str, stream: str = PUB, what: str = "picture") -> list[dict[str, Any]]:
     """Give what was told, once it holds a run of this title."""
     async with asyncio.timeout(SOON):
@@ -94,12 +105,7 @@ async def test_a_change_right_after_a_restore_is_kept_and_gets_the_next_number(
     tmp_path: Path, redis_url: str, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backup is four changes old; in the control commands are taken at once, and the change is lost again."""
-    place = Place(tmp_path, redis_url)
-    await prepare(database := Database(place.url))
-    await database.close()
-    async with place.running() as (_, api):
-        run_id = await _new_run(api)
-    place.keep_backup()
+    place, run_id = await _backed_up(tmp_path, redis_url)
     async with place.running() as (node, api):
         for number in range(4):
             await _done(api, "PATCH", f"runs/{run_id}", {"title": f"change {number}"})
@@ -120,12 +126,7 @@ async def test_a_person_enrolled_behind_the_backup_has_a_seat_and_can_give_it_ba
     tmp_path: Path, redis_url: str
 ) -> None:
     """The file, its name and the place come back from the institution's own stream."""
-    place = Place(tmp_path, redis_url)
-    await prepare(database := Database(place.url))
-    await database.close()
-    async with place.running() as (_, api):
-        run_id = await _new_run(api)
-    place.keep_backup()
+    place, run_id = await _backed_up(tmp_path, redis_url)
     async with place.running() as (node, api):
         person = await _done(api, "POST", "participants", {"language": "ar", "name": "Noor"})
         body = {"participant_id": person["participant_id"]}
