@@ -31,6 +31,10 @@ Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 
 
+LARGEST = 2**53 - 1
+MOST = 1_000_000
+
+
 def _said(least: int | None, most: int) -> WithJsonSchema:
     # No released schema has the upper limit, and none gets narrower: it stands there in words.
     lower = {} if least is None else {"minimum": least}
@@ -39,10 +43,10 @@ def _said(least: int | None, most: int) -> WithJsonSchema:
 
 # What every reader and database can hold: whole numbers of JSON are exact up to here (RFC 7493), and a day near the end
 # of the calendar is none any more in another zone.
-Version = Annotated[int, Field(ge=1, le=2**53 - 1), _said(1, 2**53 - 1)]
-VersionOfOther = Annotated[int, Field(ge=0, le=2**53 - 1), _said(None, 2**53 - 1)]
-Count = Annotated[int, Field(ge=0, le=1_000_000), _said(0, 1_000_000)]
-PlaceInQueue = Annotated[int, Field(ge=1, le=1_000_000), _said(1, 1_000_000)]
+Version = Annotated[int, Field(ge=1, le=LARGEST), _said(1, LARGEST)]
+VersionOfOther = Annotated[int, Field(ge=0, le=LARGEST), _said(None, LARGEST)]
+Count = Annotated[int, Field(ge=0, le=MOST), _said(0, MOST)]
+PlaceInQueue = Annotated[int, Field(ge=1, le=MOST), _said(1, MOST)]
 Day = Annotated[date, Field(ge=date(1900, 1, 1), lt=date(2200, 1, 1))]
 FIRST_MOMENT = datetime(1900, 1, 1, tzinfo=UTC)
 Moment = Annotated[AwareDatetime, Field(ge=FIRST_MOMENT, lt=datetime(2200, 1, 1, tzinfo=UTC))]

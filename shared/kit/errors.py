@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from fastapi.exceptions import ValidationException
 from pydantic import ValidationError
 
+from shared.contract.words import LARGEST, MOST
+
 TITLES = {
     400: "Bad request",
     401: "Unauthorised",
@@ -118,9 +120,10 @@ def words_of(error: BaseException) -> str:
 
 
 def is_too_far(fault: Mapping[str, Any]) -> bool:
-    """Tell of one of pydantic's faults whether a day or a moment lies beyond what a calendar holds.
+    """Tell of one of pydantic's faults whether a day, a moment or a number lies beyond what is held here.
 
-    No JSON Schema can say that of a text, so whoever keeps to the schema needs a code of its own.
+    No schema says so: JSON Schema cannot, of a text, and the released ones do not, of a number. Whoever keeps to the
+    schema needs a code of its own.
     """
     limits = fault.get("ctx", {})
-    return any(isinstance(limits.get(word), str | date) for word in ("ge", "lt"))
+    return limits.get("le") in (LARGEST, MOST) or any(isinstance(limits.get(word), str | date) for word in ("ge", "lt"))

@@ -38,7 +38,7 @@ ACROSS = {
     "run_ends_before_it_starts": "two dates against each other",
     "scope_not_theirs": "a scope of one institution only",
     "session_ends_before_it_starts": "two moments against each other",
-    "too_far": "a day or a moment before 1900 or behind 2199",
+    "too_far": "a day or a moment before 1900 or behind 2199, or a number that released schemas do not bound",
     "unknown_type": "nobody here knows a message of this type",
     "url_not_allowed": "the address is not of the public Internet",
     "wrong_key": "the subject names the thing in the data",

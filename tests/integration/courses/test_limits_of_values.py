@@ -64,8 +64,7 @@ async def test_what_no_reader_could_hold_is_refused_and_its_neighbours_are_taken
     """Of a batch each is taken or refused for itself; what was told every border lets through and catalogues show."""
     bad = [_event(f"run_between{at:02}", **picture) for at, picture in enumerate(UNHEARD)]
     said = await _send(house, _event("run_before000"), *bad, _event("run_behind000"))
-    too_far = ["too_far"] * (len(FAR) + 2)
-    assert said == ["accepted", *too_far, *["invalid"] * (len(UNHEARD) - len(too_far)), "accepted"]
+    assert said == ["accepted", *["too_far"] * len(UNHEARD), "accepted"]
     await _hear(house)
     await _all_exports(house)
     for told in await house.told():
@@ -76,7 +75,12 @@ async def test_a_version_that_readers_would_round_is_refused(house: House) -> No
     """Up to 2^53 every reader of JSON agrees; a moment in milliseconds is far below."""
     large = [_event(f"run_large{at:04}", version) for at, version in enumerate((2**53, LARGE, LARGE + 1, 2**70))]
     said = await _send(house, *large, _event("run_ordinary"), _event("run_moment00", 1_800_000_000_000))
-    assert said == ["invalid"] * 4 + ["accepted"] * 2
+    assert said == ["too_far"] * 4 + ["accepted"] * 2
+
+
+async def test_what_the_schema_forbids_as_well_is_not_called_too_far(house: House) -> None:
+    """Whoever breaks the schema has a fault to mend, not a bound to learn."""
+    assert await _send(house, _event("run_below0000", capacity=-1, minimum=LARGE)) == ["invalid"]
 
 
 async def test_versions_as_large_as_a_table_holds_leave_the_exports_alone(house: House) -> None:
