@@ -118,12 +118,13 @@ class Receiver:
             lambda name: self._watched(make(name)),
         )  # fmt: skip
         node.subscriptions = subscriptions
-        task = asyncio.create_task(node._start_reading())
+        tasks = [asyncio.create_task(turn) for turn in (node._start_reading(), node.writing_back())]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await subscriptions.stop()
 
     async def settled(self) -> None:

@@ -16,6 +16,11 @@ from shared.kit.fairness import Gate
 from shared.kit.in_time import count_statements
 from shared.kit.sqlite import connect as sqlite_driver
 
+LOG_BYTES = 4 * 1024 * 1024
+"""So large SQLite's write-ahead log may stay; what is more is brought into the file beside the writers."""
+LAST_RESORT = 16_000
+"""Pages (64 MB) behind which a writer does that itself, and waits for the disk: SQLite's own are 1,000."""
+
 
 class JsonText(str):
     """JSON that is written already, for a JSON column: a picture goes from its model into the table in one step."""
@@ -104,6 +109,15 @@ class Database:
             assert driver is not None  # noqa: S101 - the connection is open
             await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    async def write_back(self) -> None:
+        """Bring what SQLite's write-ahead log holds into the file once that is much; no writer waits meanwhile."""
+        if not self.is_sqlite or _size_of(f"{self.engine.url.database}-wal") <= LOG_BYTES:
+            return
+        async with self.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None  # noqa: S101 - the connection is open
+            await driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
@@ -135,6 +149,9 @@ def _sqlite_engine(url: str, driver: Callable[[str], Awaitable[Any]] | None = No
             f"busy_timeout={15000 if driver is None else 0}",
             "foreign_keys=ON",
             "secure_delete=ON",
+            # Behind each write-back the log shrinks to this: what it has above that tells how much there is to do.
+            f"journal_size_limit={LOG_BYTES}",
+            f"wal_autocheckpoint={1000 if driver is None else LAST_RESORT}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -146,6 +163,13 @@ def _sqlite_engine(url: str, driver: Callable[[str], Awaitable[Any]] | None = No
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _size_of(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def insert(connection: AsyncConnection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:

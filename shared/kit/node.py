@@ -150,12 +150,17 @@ class Node(Generic[S]):
             self._again("relay", 0.0, self._relay_turn),
             self._again("trim", 3600.0, self._trim),
             self._again("read", TURN, self._when_sure(self._start_reading)),
+            self.writing_back(),
         ]
         if self.in_streams is not None:
             housekeeping.append(self._again("in_streams", TURN, self._when_sure(self.in_streams.turn)))
             if self.service.name == in_streams.SPEAKS_FOR_THE_UNKNOWN:
                 housekeeping.append(self._again("in_stream_bounds", in_stream_bounds.EVERY, self.in_streams.bound))
         return [*housekeeping, *timers, *(turn(self) for part in self.service.parts for turn in part.turns)]
+
+    def writing_back(self) -> Coroutine[Any, Any, None]:
+        """Keep SQLite's write-ahead log short: a writer that has to do it waits for the disk."""
+        return self._again("write_back", TURN / 2, self.database.write_back)
 
     async def _again(self, name: str, every: float, do: Callable[[], Awaitable[None]]) -> None:
         failures = 0
