@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from shared.kit.blanks import is_blank
 from shared.kit.paging import PageSize
-from shared.kit.streams import GENESIS, START, Entry, Position
+from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.network.entries import SignedEntry
 from shared.network.link.rows import NOTHING_SENT, Sent, Up
 from shared.network.link.sign import Around, Signing, Stopped
@@ -33,6 +34,7 @@ class Comparing:
         self._around = around
         self._signing = signing
         self._pages = Pages(around.local)
+        self._inside = START
         self._gap: tuple[Position, datetime] | None = None
 
     async def compare(self) -> tuple[Up, Position]:
@@ -43,6 +45,7 @@ class Comparing:
         up = (await self._around.store.ups()).get(self.stream, NOTHING_SENT)
         [end] = await self._around.hub.heads([self.stream])
         [inside] = await self._around.local.heads([self.stream])
+        self._inside = inside
         if end <= up.position and not await self._same_there(end):
             up = await self._give_way(end, inside)
         if end > up.position:
@@ -153,7 +156,14 @@ class Comparing:
 
     async def _continues(self, up: Up) -> bool:
         page = await self.after(up.position, 1)
-        return bool(page) and page[0].position.follows(up.position)
+        return bool(page) and self.is_next(page[0], up)
+
+    def is_next(self, entry: Entry, up: Up) -> bool:
+        """Tell whether nothing is missing before an entry: an epoch may follow any place, so its hash has to say so."""
+        if not entry.position.follows(up.position) or entry.position.epoch == up.position.epoch:
+            return entry.position.follows(up.position)
+        unknown = up.local_hash is None or is_blank(entry)
+        return unknown or chain(up.local_hash or GENESIS, self.stream, entry.position, entry.payload) == entry.hash
 
     def _wait_for_refill(self, at: Position) -> None:
         """Wait a bounded time before what is missing counts as trimmed: it would never be sent any more."""
@@ -168,7 +178,8 @@ class Comparing:
     async def after(self, after: Position, count: int | None = None) -> list[Entry]:
         """Give what stands behind a place: as the stream inside has it, else as its writer's log does."""
         page = await self._pages.after(self.stream, after, count)
-        if page and not page[0].position.follows(after):
+        # A trim inside may leave nothing but the stream's end.
+        if not page[0].position.follows(after) if page else after < self._inside:
             page = await self._filled(after, page)
         return unbroken(page)
 
@@ -182,34 +193,48 @@ class Comparing:
         What came before is not known, and the protocol's word for that is a hash of zeros.
         """
         begin = await self._begin_of_end(up.position)
+        old = await self._newest_between(up.position, begin)
 
         def reached(last: Sent | None) -> Up:
+            at, hash_ = (last.entry.position, last.hash) if last else (up.position, up.hash)
             if begin is not None:
-                return Up(before(begin), GENESIS, None, begin)
-            if last is not None:
-                return Up(last.entry.position, last.hash, last.local_hash, last.entry.position)
-            return Up(inside, GENESIS, None, behind(inside))
+                new = Up(before(begin), hash_ if begin.follows(at) else GENESIS, None, begin)
+            elif last is not None:
+                new = Up(at, hash_, last.local_hash, at)
+            else:
+                return Up(inside, GENESIS, None, behind(inside))
+            # The first of an epoch may follow anything: only what stands before it shows a reader that there is a gap.
+            return replace(new, floor=old[0][0]) if old and new.floor.seq == 1 else new
 
         # At once or not at all: what is left of a half of it would be taken for what was sent, should the gap close.
-        pages, now = self._state_between(up.position, begin), self._around.clock.now()
+        pages, now = self._signed_pages(old, up), self._around.clock.now()
         new = await self._around.store.keep_signed_pages(self.stream, pages, reached, now)
         log.warning("begun_behind_gap", stream=self.stream, was=str(up.position), now=str(new.position))
         return new
 
-    async def _state_between(self, after: Position, end: Position | None) -> AsyncIterator[list[Sent]]:
-        """Sign the newest of each key that stands between two places, page by page, in their order."""
+    async def _newest_between(self, after: Position, end: Position | None) -> list[tuple[Position, str]]:
+        """Name the newest of each key that stands between two places, in their order."""
         index = await self._around.local.state_index(self.stream) if self.name.kind == "pub" else {}
         places = ((one.position, key) for key, one in index.items())
-        old = sorted(one for one in places if after < one[0] and (end is None or one[0] < end))
+        return sorted(one for one in places if after < one[0] and (end is None or one[0] < end))
+
+    async def _signed_pages(self, places: list[tuple[Position, str]], up: Up) -> AsyncIterator[list[Sent]]:
+        """Sign what stands in the state, page by page; one that follows the one before names its hash."""
+        at, hash_ = up.position, up.hash
         pages, done = PageSize(ADOPT), 0
-        while done < len(old):
-            part = old[done : done + pages.count]
+        while done < len(places):
+            part = places[done : done + pages.count]
             there = await self._around.local.state_of(self.stream, [key for _, key in part])
             # What has moved on since stands behind all this, and is sent from there.
             found = [there[key] for place, key in part if key in there and there[key].position == place]
             pages.saw(found)
             done += len(part)
-            yield [self._signing.signed(one, GENESIS) for one in found]
+            signed: list[Sent] = []
+            for one in found:
+                # Else readers, who know what came before a next number, would take it for a forgery.
+                signed.append(self._signing.signed(one, hash_ if one.position.follows(at) else GENESIS))
+                at, hash_ = one.position, signed[-1].hash
+            yield signed
 
     async def _keep(self, was: Up, new: Up, rows: list[Sent]) -> Up:
         if new != was:

@@ -150,7 +150,7 @@ class UpStream:
         page = await self._comparing.after(self._up.position)
         if not page:
             return False
-        if not page[0].position.follows(self._up.position):
+        if not self._comparing.is_next(page[0], self._up):
             self._end = None
             return True
         rows: list[Sent] = []

@@ -1,0 +1,97 @@
+"""A node trims its stream while its line is cut: nobody misses a thing, and no true entry is refused."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.kit.streams import GENESIS, Entry, Position
+from shared.network.link.compare import Comparing
+from tests.integration.network.link_world import AWO, PUB, VHS, World, memory_world
+from tests.unit.network.network_sample import event
+
+SENT = [Position(1, 1)]
+ENDS = {
+    "the_next": [Position(1, 2)],
+    "a_later_one": [Position(1, 3)],
+    "two_of_which_the_first_is_next": [Position(1, 2), Position(1, 4)],
+    "a_new_epoch": [Position(2, 1)],
+    "a_new_epoch_behind_the_next": [Position(1, 2), Position(2, 1)],
+    "a_new_epoch_behind_a_gap": [Position(1, 3), Position(2, 1)],
+    "two_new_epochs": [Position(1, 3), Position(2, 1), Position(3, 1)],
+}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Give a hub with two nodes around it, all in memory but for the databases."""
+    async with memory_world(tmp_path) as world:
+        await world.node(AWO)
+        await world.node(VHS)
+        yield world
+
+
+async def _trimmed_behind_a_cut(world: World, places: list[Position], left: int) -> None:
+    """Send one thing; have the node tell more while its line is cut, and drop all but the last `left` entries."""
+    awo, vhs = world.nodes[AWO], world.nodes[VHS]
+    await awo.put(PUB, event(f"/{AWO}/members", "thing-0"))
+    await awo.send()
+    await vhs.take()
+    for place in places:
+        await awo.put(PUB, event(f"/{AWO}/members", f"thing-{place}"), at=place)
+    kept = [*places, Position(places[-1].epoch, places[-1].seq + 1)]
+    await awo.local.trim(PUB, kept[len(places) - left])
+    await awo.restart_link()
+    await awo.send()
+    world.later(seconds=31)
+    await awo.send()
+    await awo.link.check()
+
+
+async def _arrived(world: World) -> set[str]:
+    """Have the other node take all; give the things that it knows."""
+    vhs = world.nodes[VHS]
+    await vhs.take()
+    await vhs.link.check()
+    assert vhs.link.stopped == {}
+    return set(await vhs.local.state(PUB))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("places", ENDS.values(), ids=ENDS)
+async def test_what_is_left_behind_a_trim_is_believed_and_complete(
+    world: World, places: list[Position], left: int
+) -> None:
+    """Whatever is left of it, other nodes know each thing and go on with what is told next."""
+    await _trimmed_behind_a_cut(world, places, left)
+    things = {"thing-0", *(f"thing-{place}" for place in places)}
+    assert await _arrived(world) == things
+    await world.nodes[AWO].put(PUB, event(f"/{AWO}/members", "thing-new"))
+    await world.nodes[AWO].send()
+    assert await _arrived(world) == {*things, "thing-new"}
+
+
+async def test_with_a_hash_of_zeros_the_next_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: a reader that knows what came before takes such an entry for a forgery, for ever."""
+    signed = Comparing._signed_pages
+
+    async def unknown(self, places, up):  # type: ignore[no-untyped-def]
+        async for page in signed(self, places, up):
+            yield [
+                self._signing.signed(Entry(one.entry.position, one.entry.payload, one.local_hash or GENESIS), GENESIS)
+                for one in page
+            ]
+
+    monkeypatch.setattr(Comparing, "_signed_pages", unknown)
+    await _trimmed_behind_a_cut(world, ENDS["the_next"], 0)
+    await world.nodes[VHS].take()
+    assert "another hash" in str(world.nodes[VHS].link.stopped[PUB])
+
+
+async def test_an_epoch_that_counts_as_next_wherever_it_begins_loses_things(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: by its position alone, an epoch hides what was trimmed before it."""
+    monkeypatch.setattr(Comparing, "is_next", lambda _, entry, up: entry.position.follows(up.position))
+    await _trimmed_behind_a_cut(world, ENDS["a_new_epoch_behind_a_gap"], 1)
+    assert await _arrived(world) == {"thing-0", "thing-2-1"}
