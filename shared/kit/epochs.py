@@ -66,9 +66,10 @@ class Epochs:
         """Tell whether the stream is written without having heard what the hub holds."""
         return stream in self._alone
 
-    def is_taking(self, stream: str) -> bool:
-        """Tell whether this copy takes back at the moment what the stream lost."""
-        return stream in self._taking
+    @property
+    def is_taking(self) -> bool:
+        """Tell whether this copy takes back at the moment what a stream lost; the others wait for their turn."""
+        return bool(self._taking)
 
     async def clear(self, stream: str) -> bool:
         """Compare our log with all who may know better; tell whether the stream may be written; raises NotOurs."""

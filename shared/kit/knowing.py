@@ -82,7 +82,7 @@ class Knowing:
         """Tell whether our log has not moved for long towards what a witness was seen to hold."""
         ours, now = await self._epochs.end_of_log(asked[0]), self._clock.now()
         before, since = self._behind.get(asked, (None, now))
-        if before == ours and not self._epochs.is_taking(asked[0]):
+        if before == ours and not self._epochs.is_taking:
             return now - since >= STUCK
         self._behind[asked] = ours, now
         return False

@@ -13,11 +13,13 @@ from services.courses.domain.run import Offer, run_as_told
 from services.courses.handlers import erasing, participants
 from services.courses.handlers.following import follow
 from services.courses.handlers.seats import today_of, use_entitlement
+from services.courses.handlers.telling import tell_run
 from services.courses.store import Store
 from shared.contract.courses import (
     EnrolmentChanged,
     ParticipantContactRecorded,
     ParticipantErased,
+    RunChanged,
     RunMessage,
     RunPicture,
 )
@@ -38,28 +40,37 @@ async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
             await _take_contact_back(message, referred, work)
         elif isinstance(message, ParticipantErased):
             await _erase_again(message, work)
+    # The run as it was then. Its own stream comes back first: what that does not hold, only people were told.
+    untold = {
+        each.run.run_id
+        for each in enrolments
+        if await _take_run_back(each.run, each.institution, each.run_version, work)
+    }
     # Behind the files: none of them is begun without its name where the name was told, too.
     for number, enrolment in enumerate(enrolments):
         await _take_enrolment_back(enrolment, work.now + timedelta(microseconds=number), work)
     for run_id in sorted({each.run.run_id for each in enrolments}):
         run = await work.store.locked_run(run_id)
         taken, held, waiting = await work.store.people_in(run_id)
-        await work.store.keep_counts(replace(run, taken=taken, held=held, waiting=waiting))
+        run = replace(run, taken=taken, held=held, waiting=waiting)
+        await work.store.keep_counts(tell_run(RunChanged, run, work) if run_id in untold else run)
 
 
-async def _take_run_back(told: RunPicture, institution: str, version: int, work: Work[Store]) -> None:
+async def _take_run_back(told: RunPicture, institution: str, version: int, work: Work[Store]) -> bool:
+    """Bring a run to a state that was told, if that is newer; tell whether it was."""
     if await work.store.has_run(told.run_id):
         run = await work.store.locked_run(told.run_id)
         if run.version < version:
             await work.store.keep_run(run_as_told(told, institution, version, run))
-        return
+        return run.version < version
     try:
         await work.store.offer(told.offer_id, institution)
     except NotFound:
         offer = Offer(told.offer_id, institution, told.title, told.kind, told.from_level, told.to_level, told.ue)
         await work.store.add_offer(replace(offer, description=told.description))
-    version = max(version, await inbox.is_managed_here(institution, told.run_id, work))
-    await work.store.add_run(run_as_told(told, institution, version, None))
+    known = await inbox.is_managed_here(institution, told.run_id, work)
+    await work.store.add_run(run_as_told(told, institution, max(version, known), None))
+    return version > known
 
 
 async def _take_contact_back(told: ParticipantContactRecorded, referred: set[str], work: Work[Store]) -> None:
@@ -100,8 +111,6 @@ async def _begun(participant_id: str, institution: str, work: Work[Store]) -> Pa
 
 
 async def _take_enrolment_back(told: EnrolmentChanged, asked: datetime, work: Work[Store]) -> None:
-    # The run as it was then: of its own messages, the last ones may be lost.
-    await _take_run_back(told.run, told.institution, told.run_version, work)
     file = await _known(told.participant_id, work)
     if file is None:
         if told.referred is not None:

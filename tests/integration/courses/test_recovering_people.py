@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.courses import timers
 from services.courses.app import service
 from services.courses.store import metadata
-from shared.contract.courses import RunPublished
+from shared.contract.courses import RunMessage, RunPublished
 from shared.kit import tables
 from tests.integration.backup import Backup
 from tests.integration.courses.courses_house import OWNER, House
@@ -52,9 +52,8 @@ async def test_a_seat_given_back_behind_the_backup_stays_free(house: House) -> N
 
 
 @pytest.mark.parametrize("page", [1, 1000])
-@pytest.mark.parametrize("first", [PUB, OWN])
-async def test_what_the_backup_does_not_know_comes_back(house: House, first: str, page: int) -> None:
-    """In whatever order and in pages: runs, files with their names, places, and who was erased stays so."""
+async def test_what_the_backup_does_not_know_comes_back(house: House, page: int) -> None:
+    """Page by page: runs, files with their names, places, and who was erased stays so."""
     backup = await _backup(house)
     run_id = await house.run(capacity=2)
     nameless = (await house.post("participants", {"language": "tr"}, 201))["participant_id"]
@@ -69,10 +68,39 @@ async def test_what_the_backup_does_not_know_comes_back(house: House, first: str
     before = await _image(house)
     lost = await backup.put_back()
     assert await _image(house) == [[], [], []]
-    for stream in sorted((PUB, OWN), key=lambda name: name != first):
+    for stream in (PUB, OWN):
         await backup.take_back(lost[stream], page)
     assert await _image(house) == before
     assert (await house.get(f"participants/{waits['participant_id']}"))["name"] == "Ada Beispiel"
+
+
+@pytest.mark.parametrize("published", [0, 1])
+async def test_what_only_people_were_told_of_a_run_is_told_again(house: House, published: int) -> None:
+    """Redis lost the run's last word and kept its people's: what the service keeps is what the network hears."""
+    backup = await _backup(house)
+    run_id = await house.run(capacity=2)
+    await house.patch(f"runs/{run_id}", {"description": "neu"})
+    await house.ask(run_id)
+    newest = max(each.version for each in await house.told() if each.key == run_id)
+    lost = await backup.put_back()
+    await backup.take_back(lost[PUB][:published])
+    mark = await house.mark()
+    await backup.take_back(lost[OWN])
+    [told] = [each for each in await house.told_since(mark) if isinstance(each, RunMessage)]
+    assert told.picture.description == "neu"
+    assert told.version == newest + 1
+    assert (await _image(house))[0] == [(run_id, "published", 1, 0, 0, told.version)]
+
+
+async def test_what_the_network_was_told_is_not_told_again(house: House) -> None:
+    """Control: where the run's own stream is whole, people's word of it brings nothing new."""
+    backup = await _backup(house)
+    await house.ask(await house.run())
+    lost = await backup.put_back()
+    await backup.take_back(lost[PUB])
+    mark = await house.mark()
+    await backup.take_back(lost[OWN])
+    assert await house.told_since(mark) == []
 
 
 async def _image(house: House) -> list[list[tuple[Any, ...]]]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from services.events.app import service
 from services.events.timers import forget_unconfirmed
+from shared.contract.events import MeetingMessage
 from shared.kit import tables
 from tests.integration.backup import Backup
 from tests.integration.events.events_house import OWNER, House
@@ -38,6 +39,31 @@ async def test_a_place_given_back_behind_the_backup_stays_free(house: House) -> 
     found = await house.registration(came)
     assert (found.state, found.version) == ("cancelled", told)
     assert (await house.get(f"meetings/{meeting_id}"))["availability"]["free"] == 1
+
+
+@pytest.mark.parametrize("published", [0, 1])
+async def test_what_only_people_were_told_of_a_meeting_is_told_again(house: House, published: int) -> None:
+    """Redis lost the meeting's last word and kept its people's: what the service keeps is what the network hears."""
+    backup = await _backup(house)
+    meeting_id = await house.meeting(capacity=2)
+    await house.come(meeting_id)
+    newest = max(each.version for each in await house.told() if each.key == meeting_id)
+    lost = await backup.put_back()
+    await backup.take_back(lost[PUB][:published])
+    await backup.take_back(lost[OWN])
+    [told] = [each for each in await house.told() if isinstance(each, MeetingMessage)]
+    assert told.version == newest + 1
+    assert told.picture.availability.free == 1
+
+
+async def test_what_the_network_was_told_is_not_told_again(house: House) -> None:
+    """Control: where the meeting's own stream is whole, people's word of it brings nothing new."""
+    backup = await _backup(house)
+    await house.come(await house.meeting(capacity=2))
+    lost = await backup.put_back()
+    await backup.take_back(lost[PUB])
+    await backup.take_back(lost[OWN])
+    assert await house.told() == []
 
 
 @pytest.mark.parametrize("first", [PUB, OWN])

@@ -1,5 +1,6 @@
 """Epochs: what a restored backup lost comes back from who still holds it, before anything new is published."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -7,12 +8,14 @@ import sqlalchemy as sa
 
 from shared.kit import epochs, outbox
 from shared.kit.epochs import PATIENCE
+from shared.kit.errors import Transient
 from shared.kit.gaps import contiguous
 from shared.kit.memory_streams import MemoryStreams
 from shared.kit.numbering import number_waiting
 from shared.kit.streams import START, Entry, Position
 from shared.kit.tables import outbox as rows
 from shared.kit.tables import stream_head
+from shared.kit.witness import Head, StreamsWitness
 from tests.integration.kit.restoring import Line, names_of, publish, relay_of, restore, restored
 from tests.integration.kit.sample import OWN, PUB, Sample, api_key, institution
 
@@ -35,6 +38,41 @@ async def test_a_restored_database_takes_back_what_the_nodes_redis_still_holds(s
     async with sample.database.reading() as connection:
         log = await outbox.log_after(connection, PUB, START, 99)
     assert log == await sample.streams.read(PUB, START, 99)
+
+
+async def _restored_while_nothing_is_known_of(
+    stream: str, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> list[int]:
+    """Restore a backup and start while Redis says nothing of one stream; give what is taken back."""
+    await sample.tell(*(institution(version=n) for n in range(1, 4)), *(api_key(n) for n in range(11, 14)))
+    await publish(sample, relay_of(sample))
+    await restore(sample, 1)
+    head = StreamsWitness.head
+
+    async def deaf(witness: StreamsWitness, name: str) -> Head | None:
+        if name == stream:
+            raise Transient("silent")
+        return await head(witness, name)
+
+    monkeypatch.setattr(StreamsWitness, "head", deaf)
+    relay = relay_of(sample)
+    await sample.lease.hold()
+    for name in (OWN, PUB):
+        with suppress(Transient):
+            await relay._is_clear(name)
+    return sample.taken_back  # type: ignore[attr-defined, no-any-return]
+
+
+async def test_what_people_were_told_comes_back_behind_what_everybody_was_told(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People are told of things: which of that nobody else knows is seen once the things' own word is back."""
+    assert await _restored_while_nothing_is_known_of(PUB, sample, monkeypatch) == []
+
+
+async def test_what_everybody_was_told_waits_for_nothing(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the other way round, it comes back."""
+    assert await _restored_while_nothing_is_known_of(OWN, sample, monkeypatch) == [2, 3]
 
 
 async def _restore_unnumbered(sample: Sample) -> None:
