@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
+from shared.kit.clock import Clock
 from shared.network.identity import Identity
 from shared.network.names import box_stream, pub_stream
 from shared.network.roster import RootKey, Roots
@@ -57,7 +58,7 @@ class Place:
         return [box_stream(self.slug, other) for other in self.others]
 
 
-class DaysClock:
+class DaysClock(Clock):
     """The machine's clock, put forward by whole days."""
 
     def __init__(self) -> None:

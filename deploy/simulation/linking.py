@@ -26,7 +26,7 @@ LONGEST_WAIT = 5.0
 SHORT = 1.0
 
 
-class SlowClock:
+class SlowClock(Clock):
     """A machine's clock for the link, whose turns come half as often: most of them find nothing, and all cost time."""
 
     def __init__(self, clock: Clock) -> None:
@@ -35,6 +35,10 @@ class SlowClock:
     def now(self) -> datetime:
         """Give the time that the machine believes in."""
         return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Give seconds that only grow."""
+        return self._clock.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait, twice as long where it is short."""

@@ -22,7 +22,7 @@ from deploy.simulation.trace import Trace
 from deploy.simulation.watching import WatchedLease, WatchedReader
 from shared.kit import directory, outbox
 from shared.kit.applying import is_transient
-from shared.kit.clock import Ids, full_jitter
+from shared.kit.clock import Clock, Ids, full_jitter
 from shared.kit.epochs import Epochs
 from shared.kit.lease import TERM, Lease
 from shared.kit.node import Node, Service
@@ -98,7 +98,7 @@ class _Plain:
         return self._connection.execute(statement)
 
 
-class SimClock:
+class SimClock(Clock):
     """A machine's clock, which may be wrong."""
 
     def __init__(self, process: "Process", skew: timedelta) -> None:
@@ -108,6 +108,10 @@ class SimClock:
     def now(self) -> datetime:
         """Give the time that this machine believes in."""
         return BEGIN + timedelta(seconds=now()) + self.skew
+
+    def monotonic(self) -> float:
+        """Give the seconds that have passed, whatever this machine believes."""
+        return now()
 
     async def sleep(self, seconds: float) -> None:
         """Wait; how long a machine waits is right even where its clock is not."""

@@ -15,12 +15,21 @@ class Clock(Protocol):
         """Give the time of day, in UTC."""
         ...
 
+    def monotonic(self) -> float:
+        """Give seconds that only grow: to wait by, for the time of day is put right now and then."""
+        return self.now().timestamp()
+
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         ...
 
 
-class SystemClock:
+def passed(clock: Clock, since: float) -> timedelta:
+    """Give how long ago a moment of a clock's `monotonic` is."""
+    return timedelta(seconds=clock.monotonic() - since)
+
+
+class SystemClock(Clock):
     """The clock of the machine; `ALBUM_CLOCK_OFFSET` (seconds, may be negative) has it go wrong, for tests only."""
 
     def __init__(self) -> None:
@@ -29,6 +38,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Give the time of day, in UTC."""
         return datetime.now(UTC) + self._offset
+
+    def monotonic(self) -> float:
+        """Give seconds that only grow."""
+        return monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

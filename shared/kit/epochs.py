@@ -7,7 +7,7 @@ import structlog
 
 from shared.kit import outbox
 from shared.kit.blanks import is_blank
-from shared.kit.clock import Clock
+from shared.kit.clock import Clock, passed
 from shared.kit.database import Database
 from shared.kit.errors import Transient
 from shared.kit.lease import Lease
@@ -47,14 +47,14 @@ class Epochs:
         self._hub = hub
         self.witnesses: tuple[Witness, ...] = (self._local,) if hub is None else (self._local, hub)
         self._recover = recover
-        self._begun = clock.now()
+        self._begun = clock.monotonic()
         self._cleared: set[str] = set()
         self._alone: set[str] = set()
         self._taking: set[str] = set()
 
     def forget(self) -> None:
         """Begin anew: another copy has written meanwhile."""
-        self._begun = self._clock.now()
+        self._begun = self._clock.monotonic()
         self._cleared.clear()
         self._alone.clear()
 
@@ -93,7 +93,7 @@ class Epochs:
 
     def _may_go_alone(self, stream: str) -> bool:
         if stream not in self._cleared:
-            if self._clock.now() - self._begun < PATIENCE:
+            if passed(self._clock, self._begun) < PATIENCE:
                 return False
             log.warning("published_without_the_hub", stream=stream)
         self._cleared.add(stream)

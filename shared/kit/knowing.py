@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from redis.exceptions import RedisError
 
-from shared.kit.clock import Clock
+from shared.kit.clock import Clock, passed
 from shared.kit.epochs import PATIENCE, Epochs
 from shared.kit.errors import Transient
 from shared.kit.streams import START, Position
@@ -25,9 +25,9 @@ class Knowing:
     def __init__(self, epochs: Epochs, clock: Clock) -> None:
         self._epochs = epochs
         self._clock = clock
-        self._started = clock.now()
+        self._started = clock.monotonic()
         self._known: set[_Asked] = set()
-        self._behind: dict[_Asked, tuple[Position, datetime]] = {}
+        self._behind: dict[_Asked, tuple[Position, float]] = {}
 
     async def all_of(self, streams: Iterable[str]) -> bool:
         """Tell whether our log holds all of some streams, as far as anybody can say."""
@@ -59,7 +59,7 @@ class Knowing:
         if held is None:
             silent.add(number)
             if asked not in self._behind:
-                return self._clock.now() - self._started >= PATIENCE
+                return passed(self._clock, self._started) >= PATIENCE
         return await self._is_given_up(asked)
 
     async def _is_held(self, stream: str, number: int) -> bool | None:
@@ -80,9 +80,9 @@ class Knowing:
 
     async def _is_given_up(self, asked: _Asked) -> bool:
         """Tell whether our log has not moved for long towards what a witness was seen to hold."""
-        ours, now = await self._epochs.end_of_log(asked[0]), self._clock.now()
+        ours, now = await self._epochs.end_of_log(asked[0]), self._clock.monotonic()
         before, since = self._behind.get(asked, (None, now))
         if before == ours and not self._epochs.is_taking:
-            return now - since >= STUCK
+            return passed(self._clock, since) >= STUCK
         self._behind[asked] = ours, now
         return False

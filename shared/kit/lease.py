@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.kit.clock import Clock
+from shared.kit.clock import Clock, passed
 from shared.kit.database import Database, insert_in
 from shared.kit.tables import lease
 
@@ -65,7 +65,7 @@ class Lease:
     clock: Clock
     token: int = 0
     _seen: tuple[int, datetime] | None = field(default=None, init=False)
-    _since: datetime | None = field(default=None, init=False)
+    _since: float = field(default=0.0, init=False)
 
     @property
     def held(self) -> Held:
@@ -80,25 +80,24 @@ class Lease:
         """
         now = self.clock.now()
         async with self.database.transaction() as connection:
-            left = self._seen if self._seen and self._since and now - self._since > TERM else _NEVER
+            left = self._seen if self._seen and passed(self.clock, self._since) > TERM else _NEVER
             values = {"lease_name": self.name, "lease_holder": self.holder, "lease_until": now + TERM, "now": now}
             values |= {"known_token": self.token, "left_token": left[0], "left_until": left[1]}
             taken = await connection.execute(_claim(connection.dialect.name), values)
             token = taken.scalar_one_or_none()
-            await self._look(connection, now, taken=token is not None)
+            await self._look(connection, taken=token is not None)
         self.token = token or 0
         return token is not None
 
-    async def _look(self, connection: AsyncConnection, now: datetime, *, taken: bool) -> None:
+    async def _look(self, connection: AsyncConnection, *, taken: bool) -> None:
         """Remember since when the other's claim has stood as it is."""
         found = None
         if not taken:
             query = sa.select(lease.c.token, lease.c.until).where(lease.c.name == self.name)
             found = (await connection.execute(query)).first()
         seen = None if found is None else (found.token, found.until)
-        # A clock that was put back begins to count anew, or nobody would lead for as long as it was put back.
-        if seen != self._seen or self._since is None or now < self._since:
-            self._seen, self._since = seen, now
+        if seen != self._seen:
+            self._seen, self._since = seen, self.clock.monotonic()
 
     async def confirm(self, connection: AsyncConnection) -> bool:
         """Tell, inside a transaction, whether the lease is still held; it cannot be taken until that one ends."""

@@ -14,7 +14,7 @@ from shared.contract.streams import parse_stream
 from shared.contract.words import Audience
 from shared.kit import cursors, parking
 from shared.kit.applying import Applier, Unguarded, is_transient
-from shared.kit.clock import Clock, full_jitter
+from shared.kit.clock import Clock, full_jitter, passed
 from shared.kit.errors import Transient
 from shared.kit.gaps import before, contiguous
 from shared.kit.hears import Hears
@@ -63,7 +63,7 @@ class StreamReader:
         self._public = parse_stream(stream).audience is Audience.NETWORK
         self._sealed = parse_stream(stream).audience is Audience.SEALED
         self._gap_at: Position | None = None
-        self._gap_since = clock.now()
+        self._gap_since = clock.monotonic()
         self._lock = asyncio.Lock()
         self._attempts = 0
         self._careful = START
@@ -228,8 +228,8 @@ class StreamReader:
         if not self._sealed:
             return self._at == START
         if self._gap_at != self._at:
-            self._gap_at, self._gap_since = self._at, self._clock.now()
-        return self._clock.now() - self._gap_since >= REFILLED_WITHIN
+            self._gap_at, self._gap_since = self._at, self._clock.monotonic()
+        return passed(self._clock, self._gap_since) >= REFILLED_WITHIN
 
     async def _begin_behind_retention(self, begin: Position) -> None:
         """Begin before the first message that there still is: what is older was dropped."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 
 import structlog
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contract.streams import parse_stream
 from shared.contract.words import Audience
 from shared.kit import outbox
-from shared.kit.clock import Clock, full_jitter
+from shared.kit.clock import Clock, full_jitter, passed
 from shared.kit.database import Database
 from shared.kit.ending import is_ending
 from shared.kit.epochs import Epochs, NotOurs
@@ -54,12 +54,12 @@ class Relay:
         self._epochs = epochs or Epochs(database, streams, clock, lease)
         self._knowing = Knowing(self._epochs, clock)
         self._published: dict[str, Position] = {}
-        self._beaten: dict[str, tuple[Heartbeat, datetime]] = {}
+        self._beaten: dict[str, tuple[Heartbeat, float]] = {}
         self._failures = 0
         self._publishing: asyncio.Task[None] | None = None
         self._mine = mine
         self._erase = erase
-        self._erase_after = clock.now()
+        self._erase_after = clock.monotonic()
         self.stopped: dict[str, str] = {}
 
     async def step(self) -> bool:
@@ -180,7 +180,7 @@ class Relay:
         """Take out of Redis, and off the hub, what was blanked in the log: who needs its place finds a blank there."""
         async with self._database.reading() as connection:
             blanked = await outbox.blanked_entries(connection)
-        if not blanked or self._clock.now() < self._erase_after:
+        if not blanked or self._clock.monotonic() < self._erase_after:
             return
         # A page that was numbered before may be under way with the old bytes: they must be there before they go.
         await self._settled()
@@ -198,7 +198,7 @@ class Relay:
         except Transient as error:
             # Nothing else waits for this: it is tried again in a while.
             log.info("not_erased_yet", stream=stream, reason=str(error))
-            self._erase_after = self._clock.now() + BEAT_EVERY
+            self._erase_after = self._clock.monotonic() + BEAT_EVERY.total_seconds()
             return False
         return True
 
@@ -341,7 +341,7 @@ class Relay:
                 await self._refill_state(stream, *await self._states(stream))
         heartbeat = Heartbeat(head, keys, total, self._clock.now().isoformat())
         await self._streams.beat(stream, heartbeat)
-        self._beaten[stream] = (heartbeat, self._clock.now())
+        self._beaten[stream] = (heartbeat, self._clock.monotonic())
 
     async def _wants_beat(self, stream: str) -> bool:
         # The digest reads every key: a stream that never rests gets one each half minute, not each second.
@@ -350,7 +350,7 @@ class Relay:
         beaten, at = self._beaten[stream]
         if await self._streams.heartbeat(stream) is None or await self._streams.state_size(stream) < beaten.keys:
             return True
-        return beaten.head != self._published.get(stream) and self._clock.now() - at >= BEAT_EVERY
+        return beaten.head != self._published.get(stream) and passed(self._clock, at) >= BEAT_EVERY
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:

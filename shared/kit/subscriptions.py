@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -46,7 +45,7 @@ class Lag:
 
     messages: int
     at: Position
-    since: datetime
+    since: float
     seconds: float
 
 
@@ -95,7 +94,7 @@ class Subscriptions:
         self._helping: dict[str, asyncio.Task[None]] = {}
         self._next_box = 0
         self.readers: dict[str, StreamReader] = {}
-        self.unopened: dict[str, datetime] = {}
+        self.unopened: dict[str, float] = {}
         self.lags: dict[str, Lag] = {}
 
     async def start(self) -> None:
@@ -153,8 +152,8 @@ class Subscriptions:
 
     def waiting_to_open(self) -> dict[str, float]:
         """Give the streams that could not be opened yet, and for how many seconds."""
-        now = self._clock.now()
-        return {name: (now - since).total_seconds() for name, since in self.unopened.items()}
+        now = self._clock.monotonic()
+        return {name: now - since for name, since in self.unopened.items()}
 
     async def stop(self) -> None:
         """Stop reading; what was not committed comes again."""
@@ -172,7 +171,7 @@ class Subscriptions:
 
     async def _open(self, name: str) -> None:
         reader = self._make(name)
-        self.unopened.setdefault(name, self._clock.now())
+        self.unopened.setdefault(name, self._clock.monotonic())
         try:
             await reader.catch_up()
             subscriber = self._broker.subscriber(
@@ -214,8 +213,9 @@ class Subscriptions:
         behind = max(0, head.seq - at.seq) if head.epoch == at.epoch else int(head > at)
         before = self.lags.get(name)
         still = before is not None and before.at == at and before.messages > 0
-        since = before.since if before and still else self._clock.now()
-        self.lags[name] = Lag(behind, at, since, (self._clock.now() - since).total_seconds() if behind else 0.0)
+        now = self._clock.monotonic()
+        since = before.since if before and still else now
+        self.lags[name] = Lag(behind, at, since, now - since if behind else 0.0)
 
     def _help(self, name: str, help_: Callable[[], Awaitable[None]]) -> None:
         if name not in self._helping:

@@ -33,7 +33,8 @@ class Beats:
             self._beaten = await self._last_beat(head)
         if self._beaten is not None:
             at = self._beaten[1]
-            if now - at < (BEAT_ANYWAY if self._beaten[0] == head else BEAT_EVERY):
+            # The one on the hub has a time of day: where the clock was put back since, it is not waited for.
+            if abs(now - at) < (BEAT_ANYWAY if self._beaten[0] == head else BEAT_EVERY):
                 return
         newest = await self._around.store.newest_hashes(self._stream)
         hashes = {key: hash_ for key, (_, hash_) in newest.items()}

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
 from shared.kit.blanks import is_blank
+from shared.kit.clock import passed
 from shared.kit.paging import PageSize
 from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.network.entries import SignedEntry
@@ -35,7 +36,7 @@ class Comparing:
         self._signing = signing
         self._pages = Pages(around.local)
         self._inside = START
-        self._gap: tuple[Position, datetime] | None = None
+        self._gap: tuple[Position, float] | None = None
 
     async def compare(self) -> tuple[Up, Position]:
         """Give how far we have signed and where the hub's stream ends.
@@ -167,11 +168,10 @@ class Comparing:
 
     def _wait_for_refill(self, at: Position) -> None:
         """Wait a bounded time before what is missing counts as trimmed: it would never be sent any more."""
-        now = self._around.clock.now()
         if self._gap is None or self._gap[0] != at:
             log.info("gap_inside", stream=self.stream, behind=str(at))
-            self._gap = (at, now)
-        if abs(now - self._gap[1]) < REFILLED_WITHIN:
+            self._gap = (at, self._around.clock.monotonic())
+        if passed(self._around.clock, self._gap[1]) < REFILLED_WITHIN:
             raise Waits
         self._gap = None
 

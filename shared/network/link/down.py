@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from random import Random
 
 import structlog
@@ -58,14 +57,14 @@ class DownStream:
         self._in = within
         self._pages = Pages(within.hub, PAGE)
         self._version = self._stopped_under = self._tries = 0
-        self._retry_at: datetime | None = None
+        self._retry_at: float | None = None
         self._lock = asyncio.Lock()
 
     def wants(self, roster: Roster) -> bool:
         """Tell whether the stream is read at the moment; a stopped one is tried with a new roster, and again later."""
         if self.stopped is None or roster.version != self._stopped_under:
             return True
-        return self._retry_at is not None and self._in.clock.now() >= self._retry_at
+        return self._retry_at is not None and self._in.clock.monotonic() >= self._retry_at
 
     async def catch_up(self, roster: Roster, page: list[SignedEntry] | None = None) -> bool:
         """Bring everything inside that the hub holds behind the cursor; tell whether anything came."""
@@ -261,7 +260,7 @@ class DownStream:
         self._stopped_under = self._version
         wait = SOONEST + full_jitter(self._in.random, self._tries, base=SOONEST, cap=LATEST - SOONEST)
         self._tries += 1
-        self._retry_at = self._in.clock.now() + timedelta(seconds=wait)
+        self._retry_at = self._in.clock.monotonic() + wait
 
 
 def _newest(entries: list[Entry]) -> dict[str, Entry]:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from shared.kit.clock import Clock
+from shared.kit.clock import Clock, passed
 from shared.kit.outbox import digest
 from shared.kit.streams import START, Heartbeat, Position, Streams
 from shared.network.beats import Beat
@@ -31,14 +31,14 @@ class Listener:
         self._hub = hub
         self._local = local
         self._clock = clock
-        self._doubt_since: datetime | None = None
+        self._doubt_since: float | None = None
         self._differing: Refusal | None = None
         self.rest()
 
     def rest(self) -> None:
         """Forget what was left inside."""
         self._beaten: tuple[Position, bool] | None = None
-        self._beat_after: datetime | None = None
+        self._beat_after: float | None = None
 
     async def listen(self, roster: Roster, end: Position, at: Down) -> None:
         """Compare the heartbeat with the end that the hub shows, and the state inside with what its writer signed."""
@@ -56,27 +56,27 @@ class Listener:
             self._say(said)
 
     async def _beat(self, said: Beat, at: Position) -> None:
-        now, this = self._clock.now(), (at, said.head == at)
+        now, this = self._clock.monotonic(), (at, said.head == at)
         if this == self._beaten or (self._beat_after is not None and now < self._beat_after):
             return
         index = await self._local.state_index(self._stream)
         if any(entry.position > at for entry in index.values()):
             return
-        inside = Heartbeat(at, len(index), digest(index), now.isoformat())
+        inside = Heartbeat(at, len(index), digest(index), self._clock.now().isoformat())
         await self._local.beat(self._stream, inside)
         other = said.head == at and (said.keys, said.digest) != (inside.keys, inside.digest)
         why = Refusal("state_differs", f"the state inside at {at} is not the one that its writer signed")
         self._differing = why if other else None
         # The digest reads every key: the more there are, the longer until the next one.
-        self._beaten, self._beat_after = this, now + BEAT_EVERY * max(1, len(index) // KEYS_AT_EASE)
+        wait = BEAT_EVERY * max(1, len(index) // KEYS_AT_EASE)
+        self._beaten, self._beat_after = this, now + wait.total_seconds()
 
     def _say(self, why: Refusal | None) -> None:
         """Say what may only be late by now once it has lasted."""
-        now = self._clock.now()
         if why is None:
             self.doubt = self._doubt_since = None
             return
-        self._doubt_since = self._doubt_since or now
-        if now - self._doubt_since >= WITHHELD and (self.doubt is None or self.doubt.code != why.code):
+        self._doubt_since = self._doubt_since or self._clock.monotonic()
+        if passed(self._clock, self._doubt_since) >= WITHHELD and (self.doubt is None or self.doubt.code != why.code):
             log.error("hub_in_doubt", stream=self._stream, code=why.code, reason=why.reason)
             self.doubt = why

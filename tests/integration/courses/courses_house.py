@@ -19,7 +19,7 @@ from services.courses.store import Store
 from shared.contract.catalogue import find
 from shared.contract.envelope import Message, open_envelope, open_message
 from shared.kit import migrate
-from shared.kit.clock import Ids
+from shared.kit.clock import Clock, Ids
 from shared.kit.database import Database
 from shared.kit.http import application
 from shared.kit.node import Node
@@ -33,7 +33,7 @@ SECRET = "a secret of more than sixteen characters"
 
 
 @dataclass
-class HandClock:
+class HandClock(Clock):
     """A clock that stands still until it is turned."""
 
     at: datetime = START

@@ -16,6 +16,7 @@ from shared.contract import members
 from shared.contract.envelope import Message
 from shared.contract.words import InstitutionState
 from shared.kit import tables
+from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.hears import Hears
 from shared.kit.lease import Lease
@@ -39,16 +40,21 @@ heard = sa.Table(
 )
 
 
-class SteadyClock:
+class SteadyClock(Clock):
     """A clock that moves only when it is told to, and sleeps in no time."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+        self.wrong = timedelta()
         self.slept: list[float] = []
 
     def now(self) -> datetime:
-        """Give the time that was set."""
-        return self.time
+        """Give the time of day that is believed: how wrong it is counts for nothing else."""
+        return self.time + self.wrong
+
+    def monotonic(self) -> float:
+        """Give the seconds of the time that was set."""
+        return self.time.timestamp()
 
     async def sleep(self, seconds: float) -> None:
         """Note the wait, move on by it, and let others work."""

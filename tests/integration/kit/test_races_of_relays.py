@@ -139,12 +139,12 @@ async def test_a_state_that_nobody_told_does_not_stay(
 async def test_a_clock_that_is_put_back_takes_over_from_the_dead_all_the_same(sample: Sample, hours: int) -> None:
     """Whoever died leads for a term and no longer, though this copy's clock was put back while it watched."""
     sample.relay("dead")
-    sample.clock.time += timedelta(hours=1)  # its clock was ahead: its claim ends in an hour
+    sample.clock.wrong += timedelta(hours=1)  # its clock was ahead: its claim ends in an hour
     assert await sample.lease.hold()
     sample.relay("alive")
-    sample.clock.time -= timedelta(hours=1)
+    sample.clock.wrong -= timedelta(hours=1)
     assert not await sample.lease.hold()
-    sample.clock.time -= timedelta(hours=hours)
+    sample.clock.wrong -= timedelta(hours=hours)
     assert not await sample.lease.hold()
     sample.clock.time += 1.1 * TERM
     assert await sample.lease.hold()

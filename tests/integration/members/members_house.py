@@ -18,7 +18,7 @@ from services.members.store import Store
 from shared.contract.catalogue import find
 from shared.contract.envelope import Message, open_envelope, open_message
 from shared.kit import directory, migrate
-from shared.kit.clock import Ids
+from shared.kit.clock import Clock, Ids
 from shared.kit.database import Database
 from shared.kit.http import application
 from shared.kit.node import Node
@@ -32,7 +32,7 @@ SECRET = "a secret of more than sixteen characters"
 
 
 @dataclass
-class HandClock:
+class HandClock(Clock):
     """A clock that stands still until it is turned."""
 
     at: datetime = START

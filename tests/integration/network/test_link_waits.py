@@ -1,6 +1,7 @@
 """Streams of the link that wait: they are tried again soon, go on by themselves, and say so."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -81,6 +82,20 @@ async def test_a_refused_entry_that_is_right_again_is_taken_within_seconds(world
     true = await _forge_behind_the_end(world)
     await vhs.take()
     world.hub.entries[PUB][-1] = true
+    world.later(seconds=2)
+    await vhs.take()
+    assert [entry.position.seq for entry in await vhs.here()] == [1, 2, 3]
+
+
+async def test_a_clock_that_is_put_back_meanwhile_holds_nothing_up(world: World) -> None:
+    """Waiting is counted in seconds, not by the time of day."""
+    vhs = world.nodes[VHS]
+    true = await _forge_behind_the_end(world)
+    await vhs.take()
+    world.hub.entries[PUB][-1] = true
+    world.clock.wrong -= timedelta(hours=1)
+    await vhs.take()
+    assert [entry.position.seq for entry in await vhs.here()] == [1, 2], "the control: it waits"
     world.later(seconds=2)
     await vhs.take()
     assert [entry.position.seq for entry in await vhs.here()] == [1, 2, 3]

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from shared.kit.clock import Clock
 from shared.kit.database import Database
 from shared.kit.streams import START, Position
 from shared.network import tables
@@ -73,7 +74,7 @@ class Hub:
 
 
 @dataclass
-class HandClock:
+class HandClock(Clock):
     """A clock that tests turn."""
 
     at: datetime = datetime(2027, 1, 4, 8, tzinfo=UTC)

@@ -30,7 +30,7 @@ from shared.contract.words import Availability, EnrolmentState, RunKind, RunStat
 from shared.embedded.smtp import Catcher
 from shared.kit import migrate
 from shared.kit import tables as kit
-from shared.kit.clock import Ids
+from shared.kit.clock import Clock, Ids
 from shared.kit.database import Database
 from shared.kit.http import application
 from shared.kit.node import build
@@ -42,7 +42,7 @@ HOUSE = "vhs-hannover"
 KEYS = {"ours": HOUSE, "theirs": "vnb"}
 
 
-class MovedClock:
+class MovedClock(Clock):
     """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:

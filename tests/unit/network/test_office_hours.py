@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from shared.kit.clock import Clock
 from shared.network.hub.certificate import Ends, renew
 from shared.network.hub.hub import HubFolder, make_hub
 from shared.network.hub.tls import LIFE, make_certificates
@@ -22,7 +23,7 @@ from shared.network.office.office import Asking
 BEGUN = datetime(2027, 1, 10, 8, tzinfo=UTC)
 
 
-class _Clock:
+class _Clock(Clock):
     time = BEGUN
 
     def now(self) -> datetime:
