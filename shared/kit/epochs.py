@@ -85,9 +85,9 @@ class Epochs:
         self._cleared.add(stream)
         return True
 
-    async def _head_on(self, hub: Witness, stream: str) -> Head | None:
+    async def _head_on(self, witness: Witness, stream: str) -> Head | None:
         try:
-            return await hub.head(stream)
+            return await witness.head(stream)
         except WitnessRefuses:
             return None  # it may be let in again: it is asked on, as one that is away
 
@@ -111,6 +111,10 @@ class Epochs:
             common = await self._last_in_common(stream, witness, ours)
             async for _ in self._lost(stream, witness, common, head.position):
                 pass  # Nothing is taken back unless all of it continues our log.
+            seen = await self._head_on(witness, stream)
+            if seen is None or seen.position < head.position:
+                # Wiped since it was asked for its end: it has nothing in common with our log because it has nothing.
+                raise Transient(f"{stream} changed while it was compared")
             await self._take_all_back(stream, witness, common, head, ours)
         finally:
             self._taking.discard(stream)

@@ -48,9 +48,17 @@ async def snapshot_of(streams: Streams, stream: str, after: Position) -> Snapsho
     if head < after or (beat is not None and head < beat.head):
         raise Transient(f"{stream} ends at {head}: its writer has not refilled it yet")
     [end] = await streams.heads([stream])
-    if end < head or (end == head and await streams.state_size(stream) != len(state)):
-        # Wiped after the end was noted: the state was empty, or only half refilled.
+    size = await streams.state_size(stream)
+    lost = end < head or size < len(state) or (end == head and size > len(state))
+    # Wiped after the end was noted, the state was empty or half refilled, though it is whole by now.
+    if lost or (size > len(state) and await _misses(streams, stream, head, state)):
         raise Transient(f"the state of {stream} changed while it was read")
     # What came behind the noted end is not loaded: the tail brings it, and would bring it a second time.
     keys = sorted((entry.position, key) for key, entry in state.items() if after < entry.position <= head)
     return Snapshot(stream, head, keys)
+
+
+async def _misses(streams: Streams, stream: str, head: Position, state: dict[str, Entry]) -> bool:
+    """Tell whether something that was told up to the noted end was not there when the state was read."""
+    now = await streams.state_index(stream)
+    return any(entry.position <= head and key not in state for key, entry in now.items())

@@ -75,6 +75,40 @@ async def test_what_everybody_was_told_waits_for_nothing(sample: Sample, monkeyp
     assert await _restored_while_nothing_is_known_of(OWN, sample, monkeypatch) == [2, 3]
 
 
+class Wiped(Line):
+    """A hub that shows one entry too many, and is wiped behind the answer; control: it only seems so."""
+
+    def __init__(self, streams: MemoryStreams, *, wiped: bool) -> None:
+        super().__init__(streams)
+        self.asked = 0
+        self._streams = streams
+        self._wiped = wiped
+
+    async def head(self, stream: str) -> Head | None:
+        """Give the end with something forged behind it, for as long as it is there."""
+        self.asked += 1
+        if self.asked > 1 and self._wiped:
+            return await super().head(stream)
+        self._streams.wipe()
+        return Head(Position(1, 4), None)
+
+
+@pytest.mark.parametrize(("wiped", "epoch"), [(True, 1), (False, 2)])
+async def test_a_hub_that_is_wiped_while_it_is_compared_has_no_other_history(
+    sample: Sample, wiped: bool, epoch: int
+) -> None:
+    """What it does not hold any more is no reason to tell everything again in a new epoch."""
+    hub = MemoryStreams()
+    await sample.tell(*(institution(version=n) for n in range(1, 4)))
+    await publish(sample, relay_of(sample))
+    relay = relay_of(sample, Wiped(hub, wiped=wiped))
+    await sample.lease.hold()
+    with suppress(Transient):
+        await relay._is_clear(PUB)
+    async with sample.database.reading() as connection:
+        assert await outbox.epoch_of(connection, PUB) == epoch
+
+
 async def _restore_unnumbered(sample: Sample) -> None:
     """Bring the database back to the moment between the commit of all messages and the number of the first."""
     async with sample.database.transaction() as connection:

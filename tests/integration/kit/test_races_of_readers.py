@@ -5,12 +5,13 @@ import contextlib
 from copy import copy as shallow
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import sqlalchemy as sa
 
 from shared.contract import members
-from shared.kit import in_time, outbox, parking, reader, tables
+from shared.kit import in_time, outbox, parking, reader, snapshot, tables
 from shared.kit.applying import is_transient
 from shared.kit.clock import SystemClock
 from shared.kit.errors import Transient
@@ -52,13 +53,18 @@ class _Watched(MemoryStreams):
         super().__init__()
         self.sample = sample
         self.between: Any = None
+        self.behind: Any = None
 
     async def state_index(self, stream: str) -> dict[str, Entry]:
-        """Let it happen once, then tell what the state has."""
+        """Let it happen once, then tell what the state has; let happen what is to be behind that."""
         between, self.between = self.between, None
         if between is not None:
             await between()
-        return await super().state_index(stream)
+        found = await super().state_index(stream)
+        behind, self.behind = self.behind, None
+        if behind is not None:
+            await behind()
+        return found
 
 
 async def test_what_is_published_during_a_snapshot_has_its_effect_once(sample: Sample) -> None:
@@ -148,6 +154,32 @@ async def test_a_redis_wiped_while_a_snapshot_is_read_makes_no_false_place(sampl
     await sample.relay().check()
     await sample.reader(PUB).catch_up()
     assert sorted(await sample.heard()) == [(f"i{n}-x", 1) for n in range(3)]
+
+
+@pytest.mark.parametrize(("looks", "heard"), [(True, 4), (False, 1)])
+async def test_a_redis_that_is_whole_again_before_the_snapshot_ends_makes_no_false_place(
+    sample: Sample, looks: bool, heard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wiped behind the noted end, empty when the state was read, refilled and gone on by the next question."""
+    await _publish(sample, *(institution(f"i{n}-x", 1) for n in range(3)))
+    streams = sample.streams = _Watched(sample)
+    await sample.relay().check()
+
+    async def the_disk_is_lost() -> None:
+        streams.wipe()
+
+    async def its_writer_goes_on() -> None:
+        await _publish(sample, institution("i3-x", 1))
+        streams._beats.clear()
+
+    streams.between, streams.behind = the_disk_is_lost, its_writer_goes_on
+    if not looks:
+        monkeypatch.setattr(snapshot, "_misses", AsyncMock(return_value=False))
+    late = sample.reader(PUB)
+    with contextlib.suppress(Transient):
+        await late.catch_up()
+    await late.catch_up()
+    assert len(await sample.heard()) == heard
 
 
 async def test_a_snapshot_behind_a_gap_repeats_nothing(sample: Sample) -> None:
