@@ -85,5 +85,6 @@ async def path_times(ground: Ground, worker: Worker, load: Load) -> list[float]:
         await receiver.until(load.sent)
         committed: list[float] = await worker.result()
     await path.close(receiver.node)
-    there = [receiver.seen[str(path.position(n))] for n in range(1, load.sent + 1)]
+    seen = receiver.seen
+    there = [seen[path.position(n)] for n in range(1, load.sent + 1)]
     return [max(0.0, at - begun) for at, begun in zip(there, committed, strict=True)]

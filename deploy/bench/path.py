@@ -23,7 +23,7 @@ from shared.kit.subscriptions import Subscriptions
 
 SECRET = "sixteen signs and a few more"  # noqa: S105 - opens nothing
 PAGE = 500
-Taken = Callable[[list[Entry], float], None]
+Taken = Callable[[list[Position], float], None]
 
 
 def institutions(number: int) -> list[str]:
@@ -91,8 +91,9 @@ class Watched(StreamReader):
     async def _apply(self, entries: list[Entry]) -> None:
         await super()._apply(entries)
         if self.taken is not None and self.position is not None:
+            at = monotonic()
             # With care, only the first of them is applied.
-            self.taken([entry for entry in entries if entry.position <= self.position], monotonic())
+            self.taken([one.position for one in entries if one.position <= self.position], at)
 
 
 class Receiver:
@@ -101,7 +102,7 @@ class Receiver:
     def __init__(self, database: str, redis: str, slugs: list[str]) -> None:
         self.node = node_at(database, redis)
         self.slugs = slugs
-        self.seen: dict[str, float] = {}
+        self._seen: list[tuple[list[Position], float]] = []
         self.left = 0
         self.done = asyncio.Event()
         self.ended = 0.0
@@ -157,10 +158,14 @@ class Receiver:
             self.made = monotonic()
         return reader
 
-    def _note(self, entries: list[Entry], at: float) -> None:
-        for entry in entries:
-            self.seen[str(entry.position)] = at
-        self.left -= len(entries)
+    @property
+    def seen(self) -> dict[Position, float]:
+        """Give when each message was committed."""
+        return {position: at for positions, at in self._seen for position in positions}
+
+    def _note(self, positions: list[Position], at: float) -> None:
+        self._seen.append((positions, at))
+        self.left -= len(positions)
         self.ended = at
         if self.left <= 0:
             self.done.set()

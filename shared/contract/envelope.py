@@ -187,13 +187,19 @@ def open_at_once(payload: bytes, find: Callable[[str], type[Message] | None]) ->
     kind = None if begin is None else find(begin[1].decode())
     if kind is None or len(payload) > MAX_BYTES or _may_be_too_deep(payload):
         return None
-    if b"NaN" in payload or b"Infinity" in payload:  # no JSON, but pydantic would pass over it in an unknown field
+    if _may_hold_no_number(payload):
         return None
     try:
         event = _event_of(kind).model_validate_json(payload)
     except ValidationError:
         return None
     return event if event.data.key == event.subject else None
+
+
+def _may_hold_no_number(payload: bytes) -> bool:
+    """Tell whether there may be a NaN or an Infinity: no JSON, but pydantic would pass over it in an unknown field."""
+    # One sign is found many times faster than a word, and seldom there.
+    return (b"N" in payload and b"NaN" in payload) or (b"I" in payload and b"Infinity" in payload)
 
 
 def _may_be_too_deep(payload: bytes) -> bool:

@@ -77,7 +77,7 @@ class Unguarded(Exception):  # noqa: N818 - no fault by itself: it asks for the 
     """A handler failed where nothing isolates it from the others."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Opened(Heard):
     """An entry whose message is for this service."""
 
@@ -103,21 +103,30 @@ class Applier:
         self._hears = hears
         self._owner = source_of(self._name.speaker, self._name.service)
         self._words = f"{self._name.service}."
+        self._kinds: dict[str, type[Message] | None] = {}
         self._guarded = True
 
     def open(self, entry: Entry) -> Opened | Refused | None:
         """Read an entry; None where this service does not listen to such messages."""
         event = open_at_once(entry.payload, self._wanted)
-        if event is None or not self._is_of_the_owner(event) or self._misplaced(event.data) is not None:
+        if event is None or not self._is_of_the_owner(event):
             return self._open_step_by_step(entry)
         return Opened(self._stream, entry, event.data, self._hears.routes[event.type])
 
     def _wanted(self, type_word: str) -> type[Message] | None:
-        return find(type_word) if type_word in self._hears.routes else None
+        if type_word not in self._kinds:
+            self._kinds[type_word] = self._kind_of(type_word)
+        return self._kinds[type_word]
+
+    def _kind_of(self, type_word: str) -> type[Message] | None:
+        """Give the class of a type that may come on this stream and is listened to."""
+        kind = find(type_word) if type_word in self._hears.routes and type_word.startswith(self._words) else None
+        return kind if kind is not None and kind.audience is self._name.audience else None
 
     def _is_of_the_owner(self, event: Event) -> bool:
-        speaks_here = event.source == self._owner and event.data.institution == self._name.speaker
-        return speaks_here and event.type.startswith(self._words)
+        if event.source != self._owner or event.data.institution != self._name.speaker:
+            return False
+        return self._name.sender is None or self._misplaced(event.data) is None
 
     def _open_step_by_step(self, entry: Entry) -> Opened | Refused | None:
         envelope: Envelope | None = None

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ async def upsert(
     if not rows:
         return
     keys = [column.name for column in table.primary_key]
-    if len(rows) > 1 and len({tuple(row[name] for name in keys) for row in rows}) < len(rows):
+    if len(rows) > 1 and len(set(map(itemgetter(*keys), rows))) < len(rows):
         for row in rows:
             await upsert(connection, table, [row], newer=newer)
         return
