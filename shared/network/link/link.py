@@ -262,8 +262,10 @@ class Link:
         await self.take_rosters()
         for slug, hub in self.hub_of.items():
             mine = [one for one in self.ups.values() if one.name.writer == slug and one.is_known]
-            for up, end in zip(mine, await hub.heads([one.stream for one in mine]), strict=True):
-                await up.check(end)
+            names = [one.stream for one in mine]
+            ends, insides = await hub.heads(names), await self.local.heads(names)
+            for up, end, inside in zip(mine, ends, insides, strict=True):
+                await up.check(end, inside)
         roster = self.roster
         if roster is None or roster.expired(self.clock.now()):
             return

@@ -34,6 +34,7 @@ class UpStream:
         self._beats = Beats(stream, around, self._signing)
         self._up = NOTHING_SENT
         self._end: Position | None = None
+        self._checked: Position | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -85,12 +86,15 @@ class UpStream:
             self._stop(None)
         return False
 
-    async def check(self, hub_end: Position) -> None:
-        """Look where the hub's stream ends, and leave a heartbeat where one is due."""
+    async def check(self, hub_end: Position, inside: Position) -> None:
+        """Look where the stream ends on both sides, and leave a heartbeat where one is due."""
         async with self._lock:
             if self._end != hub_end:
                 [hub_end] = await self._around.hub.heads([self.stream])
-            if self._end is None or hub_end != self._end:
+            # What was trimmed inside before it was sent is not there to be read: only the stream's end tells of it.
+            left_behind = inside > self._up.position == self._checked
+            self._checked = self._up.position
+            if self._end is None or hub_end != self._end or left_behind:
                 self.rest()
             elif self.name.kind == "pub" and self._end == self._up.position != START:
                 try:

@@ -71,6 +71,19 @@ async def test_what_is_left_behind_a_trim_is_believed_and_complete(
     assert await _arrived(world) == {*things, "thing-new"}
 
 
+async def test_what_is_trimmed_before_a_running_link_has_read_it_is_sent_all_the_same(world: World) -> None:
+    """Nothing is there to be read: the end of the stream tells of it."""
+    awo = world.nodes[AWO]
+    await awo.send()
+    await awo.put(PUB, event(f"/{AWO}/members", "thing-0"))
+    await awo.local.trim(PUB, Position(1, 2))
+    for _ in range(3):
+        await awo.link.check()
+        await awo.send()
+        world.later(seconds=31)
+    assert await _arrived(world) == {"thing-0"}
+
+
 async def test_with_a_hash_of_zeros_the_next_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: a reader that knows what came before takes such an entry for a forgery, for ever."""
     signed = Comparing._signed_pages
