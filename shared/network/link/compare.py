@@ -1,6 +1,5 @@
 """Where the hub, what was signed, and the stream inside stand to each other, and how they are brought together."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,9 +7,9 @@ import structlog
 
 from shared.kit.blanks import is_blank
 from shared.kit.clock import passed
-from shared.kit.paging import PageSize
 from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.network.entries import SignedEntry
+from shared.network.link.beginning import Beginning
 from shared.network.link.rows import NOTHING_SENT, Sent, Up
 from shared.network.link.sign import Around, Signing, Stopped
 from shared.network.names import hub_stream
@@ -35,6 +34,7 @@ class Comparing:
         self._around = around
         self._signing = signing
         self._pages = Pages(around.local)
+        self._beginning = Beginning(stream, around, signing)
         self._inside = START
         self._gap: tuple[Position, float] | None = None
 
@@ -54,7 +54,7 @@ class Comparing:
         await self._check_inside(up, inside)
         if inside > up.position and not await self._continues(up):
             self._wait_for_refill(up.position)
-            up = await self._begin_behind_gap(up, inside)
+            up = await self._beginning.behind_gap(up, inside)
         if self.name.kind == "pub":
             await self._mend_state(full=end < up.position)
         return up, end
@@ -187,70 +187,10 @@ class Comparing:
         logged = await self._around.backfill(self.stream, after, self._pages.count)
         return logged if logged and logged[0].position.follows(after) else page
 
-    async def _begin_behind_gap(self, up: Up, inside: Position) -> Up:
-        """Begin anew where the past is trimmed inside: the newest of each key, then the unbroken end.
-
-        What came before is not known, and the protocol's word for that is a hash of zeros.
-        """
-        begin = await self._begin_of_end(up.position)
-        old = await self._newest_between(up.position, begin)
-
-        def reached(last: Sent | None) -> Up:
-            at, hash_ = (last.entry.position, last.hash) if last else (up.position, up.hash)
-            if begin is not None:
-                new = Up(before(begin), hash_ if begin.follows(at) else GENESIS, None, begin)
-            elif last is not None:
-                new = Up(at, hash_, last.local_hash, at)
-            else:
-                return Up(inside, GENESIS, None, behind(inside))
-            # The first of an epoch may follow anything: only what stands before it shows a reader that there is a gap.
-            return replace(new, floor=old[0][0]) if old and new.floor.seq == 1 else new
-
-        # At once or not at all: what is left of a half of it would be taken for what was sent, should the gap close.
-        pages, now = self._signed_pages(old, up), self._around.clock.now()
-        new = await self._around.store.keep_signed_pages(self.stream, pages, reached, now)
-        log.warning("begun_behind_gap", stream=self.stream, was=str(up.position), now=str(new.position))
-        return new
-
-    async def _newest_between(self, after: Position, end: Position | None) -> list[tuple[Position, str]]:
-        """Name the newest of each key that stands between two places, in their order."""
-        index = await self._around.local.state_index(self.stream) if self.name.kind == "pub" else {}
-        places = ((one.position, key) for key, one in index.items())
-        return sorted(one for one in places if after < one[0] and (end is None or one[0] < end))
-
-    async def _signed_pages(self, places: list[tuple[Position, str]], up: Up) -> AsyncIterator[list[Sent]]:
-        """Sign what stands in the state, page by page; one that follows the one before names its hash."""
-        at, hash_ = up.position, up.hash
-        pages, done = PageSize(ADOPT), 0
-        while done < len(places):
-            part = places[done : done + pages.count]
-            there = await self._around.local.state_of(self.stream, [key for _, key in part])
-            # What has moved on since stands behind all this, and is sent from there.
-            found = [there[key] for place, key in part if key in there and there[key].position == place]
-            pages.saw(found)
-            done += len(part)
-            signed: list[Sent] = []
-            for one in found:
-                # Else readers, who know what came before a next number, would take it for a forgery.
-                signed.append(self._signing.signed(one, hash_ if one.position.follows(at) else GENESIS))
-                at, hash_ = one.position, signed[-1].hash
-            yield signed
-
     async def _keep(self, was: Up, new: Up, rows: list[Sent]) -> Up:
         if new != was:
             await self._around.store.keep_signed(self.stream, rows, new, self._around.clock.now())
         return new
-
-    async def _begin_of_end(self, after: Position) -> Position | None:
-        """Find where the last stretch without a gap begins in the stream inside."""
-        begin: Position | None = None
-        at = after
-        while page := await self._pages.after(self.stream, at):
-            for entry in page:
-                if begin is None or not entry.position.follows(at):
-                    begin = entry.position
-                at = entry.position
-        return begin
 
     async def _mend_state(self, *, full: bool) -> None:
         """Bring the newest of each key to the hub before the stream's end: who joins late must find every key."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.kit.streams import GENESIS, Entry, Position
+from shared.network.link.beginning import Beginning
 from shared.network.link.compare import Comparing
 from tests.integration.network.link_world import AWO, PUB, VHS, World, memory_world
 from tests.unit.network.network_sample import event
@@ -86,7 +87,7 @@ async def test_what_is_trimmed_before_a_running_link_has_read_it_is_sent_all_the
 
 async def test_with_a_hash_of_zeros_the_next_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: a reader that knows what came before takes such an entry for a forgery, for ever."""
-    signed = Comparing._signed_pages
+    signed = Beginning._signed_pages
 
     async def unknown(self, places, up):  # type: ignore[no-untyped-def]
         async for page in signed(self, places, up):
@@ -95,7 +96,7 @@ async def test_with_a_hash_of_zeros_the_next_one_is_refused(world: World, monkey
                 for one in page
             ]
 
-    monkeypatch.setattr(Comparing, "_signed_pages", unknown)
+    monkeypatch.setattr(Beginning, "_signed_pages", unknown)
     await _trimmed_behind_a_cut(world, ENDS["the_next"], 0)
     await world.nodes[VHS].take()
     assert "another hash" in str(world.nodes[VHS].link.stopped[PUB])
