@@ -7,6 +7,7 @@ import structlog
 
 from shared.kit.blanks import is_blank
 from shared.kit.clock import passed
+from shared.kit.errors import Transient
 from shared.kit.streams import GENESIS, START, Entry, Position, chain
 from shared.network.entries import SignedEntry
 from shared.network.link.beginning import Beginning
@@ -37,6 +38,7 @@ class Comparing:
         self._beginning = Beginning(stream, around, signing)
         self._inside = START
         self._gap: tuple[Position, float] | None = None
+        self._unheard = False
 
     async def compare(self) -> tuple[Up, Position]:
         """Give how far we have signed and where the hub's stream ends.
@@ -184,7 +186,15 @@ class Comparing:
         return unbroken(page)
 
     async def _filled(self, after: Position, page: list[Entry]) -> list[Entry]:
-        logged = await self._around.backfill(self.stream, after, self._pages.count)
+        try:
+            logged = await self._around.backfill(self.stream, after, self._pages.count)
+        except Transient as error:
+            # Its service is away: this stream waits for it, and no other one.
+            if not self._unheard:
+                log.warning("log_not_heard", stream=self.stream, reason=str(error))
+            self._unheard = True
+            raise Waits from error
+        self._unheard = False
         return logged if logged and logged[0].position.follows(after) else page
 
     async def _keep(self, was: Up, new: Up, rows: list[Sent]) -> Up:

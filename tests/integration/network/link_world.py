@@ -28,7 +28,8 @@ from shared.network.held import Held
 from shared.network.hub.in_memory import MemoryHub
 from shared.network.hub.streams import HubStreams
 from shared.network.identity import Identity
-from shared.network.link.link import Link, Options
+from shared.network.link.link import Link, Options, no_log
+from shared.network.link.sign import Backfill
 from shared.network.link.store import LinkStore
 from shared.network.names import box_stream, pub_stream
 from shared.network.part import NETWORK
@@ -155,6 +156,7 @@ class World:
     keys: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     seen_by: Callable[[str, HubStreams], HubStreams] = field(default=lambda _, hub: hub)
+    backfill: Backfill = field(default=no_log)
 
     async def publish(self, roster: Roster, life: Any = changes.LIFE) -> None:
         """Have the office sign and publish a roster."""
@@ -182,7 +184,7 @@ class World:
         store = LinkStore(node.database, Always())
         return Link(
             {node.slug: self.keys[node.slug]}, {node.slug: hub}, node.local, store, self.clock, Random(5),
-            options=self.options,
+            options=self.options, backfill=self.backfill,
         )  # fmt: skip
 
     async def on_hub(self, stream: str = PUB) -> list[SignedEntry]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from shared.kit.errors import Transient
 from shared.kit.streams import GENESIS, Entry, Position
 from shared.network.link.beginning import Beginning
 from shared.network.link.compare import Comparing
-from tests.integration.network.link_world import AWO, PUB, VHS, World, memory_world
+from tests.integration.network.link_world import AWO, PUB, RUNS, VHS, World, memory_world
 from tests.unit.network.network_sample import event
 
 SENT = [Position(1, 1)]
@@ -83,6 +84,31 @@ async def test_what_is_trimmed_before_a_running_link_has_read_it_is_sent_all_the
         await awo.send()
         world.later(seconds=31)
     assert await _arrived(world) == {"thing-0"}
+
+
+async def test_a_service_that_is_away_holds_up_its_own_stream_only(world: World) -> None:
+    """What is missing of a stream is in its service's log: it is waited for, and the others go to the hub."""
+    awo = world.nodes[AWO]
+    away = True
+
+    async def log(stream: str, after: Position, count: int) -> list[Entry]:
+        if away:
+            raise Transient("the service is away")
+        return [missing] if stream == PUB and after < missing.position else []
+
+    world.backfill = log
+    await awo.restart_link()
+    await awo.put(PUB, event(f"/{AWO}/members", "thing-0"))
+    [missing] = await awo.here()
+    await awo.local.trim(PUB, Position(1, 2))
+    await awo.put(RUNS, event(f"/{AWO}/courses", "run_1"))
+    await awo.send()
+    world.later(seconds=60)
+    await awo.send()
+    assert [len(await world.on_hub(each)) for each in (PUB, RUNS)] == [0, 1]
+    away = False
+    await awo.send()
+    assert [one.payload for one in await world.on_hub()] == [missing.payload]
 
 
 async def test_with_a_hash_of_zeros_the_next_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
