@@ -25,6 +25,7 @@ service: Service = Service(
     hears=consume.hears,
     takes=consume.takes,
     recover=recovering.take_back,
+    retell=recovering.tell_again,
     api=api.router,
     settings=Settings,
     timers=timers.TIMERS,

@@ -17,6 +17,7 @@ service = Service(
     hears=consume.hears,
     takes=consume.takes,
     recover=recovering.take_back,
+    retell=recovering.tell_again,
     api=api.router,
     settings=Settings,
     timers=timers.TIMERS,

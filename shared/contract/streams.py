@@ -1,7 +1,7 @@
 """The names of the streams; the braces are the hash tag of Redis Cluster."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.contract.envelope import Message, SealedMessage, service_of
 from shared.contract.words import Audience
@@ -46,6 +46,13 @@ def parse_stream(name: str) -> StreamName:
         return box(found[4], found[5])
     audience = Audience.NETWORK if found[1] == "pub" else Audience.INSTITUTION
     return StreamName(audience, found[2], found[3])
+
+
+def public_beside(stream: str) -> str | None:
+    """Name the public stream that tells of the things of which an own stream tells people; None beside others."""
+    name = parse_stream(stream)
+    own = name.audience is Audience.INSTITUTION
+    return str(replace(name, audience=Audience.NETWORK)) if own else None
 
 
 def stream_for(message: Message) -> str:

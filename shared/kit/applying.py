@@ -114,13 +114,15 @@ class Applier:
         return Opened(self._stream, entry, event.data, self._hears.routes[event.type])
 
     def _wanted(self, type_word: str) -> type[Message] | None:
+        if type_word not in self._hears.routes:
+            return None
         if type_word not in self._kinds:
             self._kinds[type_word] = self._kind_of(type_word)
         return self._kinds[type_word]
 
     def _kind_of(self, type_word: str) -> type[Message] | None:
         """Give the class of a type that may come on this stream and is listened to."""
-        kind = find(type_word) if type_word in self._hears.routes and type_word.startswith(self._words) else None
+        kind = find(type_word) if type_word.startswith(self._words) else None
         return kind if kind is not None and kind.audience is self._name.audience else None
 
     def _is_of_the_owner(self, event: Event) -> bool:

@@ -1,5 +1,6 @@
 """One database per service: SQLite in WAL mode by default, PostgreSQL (asyncpg) in production."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from pydantic_core import from_json, to_json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -21,6 +23,10 @@ LOG_BYTES = 4 * 1024 * 1024
 """So large SQLite's write-ahead log may stay; what is more is brought into the file beside the writers."""
 LAST_RESORT = 16_000
 """Pages (64 MB) behind which a writer does that itself, and waits for the disk: SQLite's own are 1,000."""
+
+
+AGAIN = 50
+log = structlog.get_logger()
 
 
 class JsonText(str):
@@ -72,6 +78,7 @@ class Database:
         self._writers = Gate(1, 1) if self.is_sqlite else Gate(places=10, share=3)
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._writing = _sqlite_engine(url, driver=sqlite_driver) if self.is_sqlite else self.engine
+        self._checkpoints = asyncio.Lock()
         count_statements(self._writing.sync_engine)
         self._committing = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -105,19 +112,26 @@ class Database:
         """Bring SQLite's write-ahead log into the file and empty it: until then it holds what was deleted."""
         if not self.is_sqlite:
             return
-        async with self._writers.turn(), self.engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None  # noqa: S101 - the connection is open
-            await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        async with self._writers.turn():
+            for _ in range(AGAIN):
+                if await self._checkpointed("TRUNCATE"):
+                    return
+                await asyncio.sleep(0.1)
+        log.warning("log_not_emptied", reason="somebody else reads an old state, or writes it back")
 
     async def write_back(self) -> None:
         """Bring what SQLite's write-ahead log holds into the file once that is much; no writer waits meanwhile."""
         if not self.is_sqlite or _size_of(f"{self.engine.url.database}-wal") <= LOG_BYTES:
             return
-        async with self.engine.connect() as connection:
+        await self._checkpointed("PASSIVE")
+
+    async def _checkpointed(self, how: str) -> bool:
+        # SQLite refuses one beside another without a word but this answer.
+        async with self._checkpoints, self.engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert driver is not None  # noqa: S101 - the connection is open
-            await driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            async with driver.execute(f"PRAGMA wal_checkpoint({how})") as cursor:
+                return not (await cursor.fetchone())[0]
 
     async def close(self) -> None:
         """Close all connections."""

@@ -12,7 +12,7 @@ from shared.kit.database import Database
 from shared.kit.errors import Transient
 from shared.kit.lease import Lease
 from shared.kit.paging import PageSize
-from shared.kit.recovering import Recover, recover_nothing
+from shared.kit.recovering import Finish, Recover, finish_nothing, recover_nothing
 from shared.kit.streams import GENESIS, START, Entry, Position, Streams, chain
 from shared.kit.witness import Head, StreamsWitness, Witness, WitnessRefuses
 
@@ -38,6 +38,7 @@ class Epochs:
         lease: Lease,
         hub: Witness | None = None,
         recover: Recover = recover_nothing,
+        finish: Finish = finish_nothing,
     ) -> None:
         self._database = database
         self._streams = streams
@@ -47,10 +48,12 @@ class Epochs:
         self._hub = hub
         self.witnesses: tuple[Witness, ...] = (self._local,) if hub is None else (self._local, hub)
         self._recover = recover
+        self._finish = finish
         self._begun = clock.monotonic()
         self._cleared: set[str] = set()
         self._alone: set[str] = set()
         self._taking: set[str] = set()
+        self._strangers: set[str] = set()
 
     def forget(self) -> None:
         """Begin anew: another copy has written meanwhile."""
@@ -69,7 +72,7 @@ class Epochs:
     @property
     def is_taking(self) -> bool:
         """Tell whether this copy takes back at the moment what a stream lost; the others wait for their turn."""
-        return bool(self._taking)
+        return not self._taking <= self._strangers
 
     async def clear(self, stream: str) -> bool:
         """Compare our log with all who may know better; tell whether the stream may be written; raises NotOurs."""
@@ -116,6 +119,11 @@ class Epochs:
                 # Wiped since it was asked for its end: it has nothing in common with our log because it has nothing.
                 raise Transient(f"{stream} changed while it was compared")
             await self._take_all_back(stream, witness, common, head, ours)
+            self._strangers.discard(stream)
+        except NotOurs:
+            # It is compared again and again, and nothing of it ever comes back.
+            self._strangers.add(stream)
+            raise
         finally:
             self._taking.discard(stream)
 
@@ -227,3 +235,5 @@ class Epochs:
             epoch = max(head.position.epoch + 1, ours.epoch + 1, await outbox.epoch_of(connection, stream))
             await outbox.begin_epoch(connection, stream, epoch, hash_)
             await self._recover(connection, lost)
+            if not lost or lost[-1].position == head.position:
+                await self._finish(connection, stream)

@@ -1,6 +1,6 @@
 """Hands a service what its restored backup has lost of its own messages, so that its tables follow its log."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contract.catalogue import find
 from shared.contract.envelope import Message, MessageRefused, open_envelope, open_message
-from shared.kit import inbox
+from shared.contract.streams import parse_stream, public_beside
+from shared.kit import inbox, outbox
 from shared.kit.applying import is_transient
 from shared.kit.inbox import Takes
 from shared.kit.streams import Entry
@@ -16,10 +17,17 @@ from shared.kit.work import Work, Works
 
 log = structlog.get_logger()
 Recover = Callable[[AsyncConnection, list[Entry]], Awaitable[None]]
+Finish = Callable[[AsyncConnection, str], Awaitable[None]]
+Retell = Callable[[str, Mapping[str, int], Work[Any]], Awaitable[None]]
+"""Is given an institution and the highest version of each of its things that everybody was told of."""
 
 
 async def recover_nothing(connection: AsyncConnection, entries: list[Entry]) -> None:
     """Stand for a service that keeps nothing of its own beside what it told."""
+
+
+async def finish_nothing(connection: AsyncConnection, stream: str) -> None:
+    """Stand for a service that tells people nothing of things."""
 
 
 def recovery(
@@ -47,6 +55,28 @@ def recovery(
                 log.error("not_taken_back", key=one.key, type=one.type, reason=type(fault).__name__)
 
     return recover
+
+
+def retelling(works: Works[Any], tell: Retell | None) -> Finish:
+    """Give what has a service tell again what it keeps in a newer version than everybody was told of.
+
+    People are told of things: where Redis lost the things' last words and kept these, they bring a state back that
+    nobody else hears of. It is looked for once all of an own stream is back, in the transaction of its last page.
+    """
+
+    async def again(connection: AsyncConnection, institution: str, public: str) -> None:
+        assert tell is not None  # noqa: S101 - asked below
+        async with connection.begin_nested(), works.within(connection) as work:
+            await tell(institution, await outbox.versions_told(connection, public), work)
+
+    async def finish(connection: AsyncConnection, stream: str) -> None:
+        public = public_beside(stream)
+        if tell is None or public is None:
+            return
+        if fault := await _went_well(again(connection, parse_stream(stream).institution, public)):
+            log.error("not_told_again", stream=stream, reason=type(fault).__name__)
+
+    return finish
 
 
 async def _went_well(doing: Awaitable[None]) -> Exception | None:

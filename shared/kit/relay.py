@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contract.streams import parse_stream
+from shared.contract.streams import parse_stream, public_beside
 from shared.contract.words import Audience
 from shared.kit import outbox
 from shared.kit.clock import Clock, full_jitter, passed
@@ -167,7 +166,7 @@ class Relay:
         if self._epochs.is_clear(stream) and not self._epochs.waits_for_the_hub(stream):
             return True
         # People are told of things: what nobody was told of them but people is seen once the things' own word is back.
-        public = _public_beside(stream)
+        public = public_beside(stream)
         waits = public is not None and not self._epochs.is_clear(public) and not await self._is_clear(public)
         if waits and public not in self.stopped:
             return False
@@ -366,12 +365,6 @@ def _is_unknown(there: dict[str, Entry], newest: dict[str, Entry]) -> bool:
     else, and no newer entry ever takes the place of what nobody told.
     """
     return any(key not in newest or entry.position > newest[key].position for key, entry in there.items())
-
-
-def _public_beside(stream: str) -> str | None:
-    name = parse_stream(stream)
-    own = name.audience is Audience.INSTITUTION
-    return str(replace(name, audience=Audience.NETWORK)) if own else None
 
 
 def _has_state(stream: str) -> bool:

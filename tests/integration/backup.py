@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from shared.kit import tables as kit
 from shared.kit.node import Service
 from shared.kit.numbering import number_waiting
-from shared.kit.outbox import ends_of_log, log_after
-from shared.kit.recovering import recovery
+from shared.kit.outbox import ends_of_log, keep_lost, log_after
+from shared.kit.recovering import recovery, retelling
 from shared.kit.streams import START, Entry, Position
 from shared.kit.work import Works
 
@@ -50,12 +50,16 @@ class Backup:
                     await connection.execute(sa.insert(table), rows)
         return lost
 
-    async def take_back(self, entries: list[Entry], page: int = PAGE) -> None:
-        """Bring the service's tables to what was told, page by page, as a start behind a restored backup does."""
+    async def take_back(self, stream: str, entries: list[Entry], page: int = PAGE) -> None:
+        """Bring log and tables to what was told, page by page, as a start behind a restored backup does."""
+        recover = recovery(self.works, self.service.recover, self.service.takes)
         for begin in range(0, len(entries), page):
+            part = entries[begin : begin + page]
             async with self.works.database.transaction() as connection:
-                recover = recovery(self.works, self.service.recover, self.service.takes)
-                await recover(connection, entries[begin : begin + page])
+                await keep_lost(connection, stream, part, self.works.clock.now())
+                await recover(connection, part)
+                if part[-1] is entries[-1]:
+                    await retelling(self.works, self.service.retell)(connection, stream)
 
     async def text(self) -> str:
         """Give all that the database holds now, as text."""

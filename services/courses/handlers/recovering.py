@@ -1,6 +1,6 @@
 """After a backup was restored: runs, files and places become again what was told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -40,37 +40,36 @@ async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
             await _take_contact_back(message, referred, work)
         elif isinstance(message, ParticipantErased):
             await _erase_again(message, work)
-    # The run as it was then. Its own stream comes back first: what that does not hold, only people were told.
-    untold = {
-        each.run.run_id
-        for each in enrolments
-        if await _take_run_back(each.run, each.institution, each.run_version, work)
-    }
     # Behind the files: none of them is begun without its name where the name was told, too.
     for number, enrolment in enumerate(enrolments):
         await _take_enrolment_back(enrolment, work.now + timedelta(microseconds=number), work)
     for run_id in sorted({each.run.run_id for each in enrolments}):
         run = await work.store.locked_run(run_id)
         taken, held, waiting = await work.store.people_in(run_id)
-        run = replace(run, taken=taken, held=held, waiting=waiting)
-        await work.store.keep_counts(tell_run(RunChanged, run, work) if run_id in untold else run)
+        await work.store.keep_counts(replace(run, taken=taken, held=held, waiting=waiting))
 
 
-async def _take_run_back(told: RunPicture, institution: str, version: int, work: Work[Store]) -> bool:
-    """Bring a run to a state that was told, if that is newer; tell whether it was."""
+async def tell_again(institution: str, told: Mapping[str, int], work: Work[Store]) -> None:
+    """Tell the runs that are kept in a newer version than everybody was told of."""
+    kept = await work.store.versions_told_to_people(institution)
+    for run_id in sorted(run_id for run_id, version in kept.items() if told.get(run_id, 0) < version):
+        run = await work.store.locked_run(run_id)
+        await work.store.keep_counts(tell_run(RunChanged, run, work))
+
+
+async def _take_run_back(told: RunPicture, institution: str, version: int, work: Work[Store]) -> None:
     if await work.store.has_run(told.run_id):
         run = await work.store.locked_run(told.run_id)
         if run.version < version:
             await work.store.keep_run(run_as_told(told, institution, version, run))
-        return run.version < version
+        return
     try:
         await work.store.offer(told.offer_id, institution)
     except NotFound:
         offer = Offer(told.offer_id, institution, told.title, told.kind, told.from_level, told.to_level, told.ue)
         await work.store.add_offer(replace(offer, description=told.description))
-    known = await inbox.is_managed_here(institution, told.run_id, work)
-    await work.store.add_run(run_as_told(told, institution, max(version, known), None))
-    return version > known
+    version = max(version, await inbox.is_managed_here(institution, told.run_id, work))
+    await work.store.add_run(run_as_told(told, institution, version, None))
 
 
 async def _take_contact_back(told: ParticipantContactRecorded, referred: set[str], work: Work[Store]) -> None:
@@ -111,6 +110,8 @@ async def _begun(participant_id: str, institution: str, work: Work[Store]) -> Pa
 
 
 async def _take_enrolment_back(told: EnrolmentChanged, asked: datetime, work: Work[Store]) -> None:
+    # The run as it was then: of its own messages, the last ones may be lost.
+    await _take_run_back(told.run, told.institution, told.run_version, work)
     file = await _known(told.participant_id, work)
     if file is None:
         if told.referred is not None:

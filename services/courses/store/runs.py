@@ -120,6 +120,12 @@ class RunStore:
         values = {name: getattr(run, name) for name in names}
         await self.connection.execute(sa.update(t).where(t.c.id == run.id).values(values))
 
+    async def versions_told_to_people(self, institution: str) -> dict[str, int]:
+        """Give the versions of an institution's runs that people can see: drafts are told to nobody."""
+        t = tables.run
+        query = sa.select(t.c.id, t.c.version).where(t.c.institution == institution, t.c.state != RunState.DRAFT.value)
+        return {row.id: row.version for row in await self.connection.execute(query)}
+
     async def runs_to_start(self, now: datetime, limit: int) -> list[str]:
         """Name the confirmed runs whose first session has started."""
         return await self._due(_TO_START, now, limit)

@@ -1,6 +1,6 @@
 """After a backup was restored: meetings, people and places become again what was told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -35,37 +35,36 @@ async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
             await _erase_again(message, work)
     # Behind the people: who is not known by then is erased.
     registrations = [message for message in messages if isinstance(message, RegistrationChanged)]
-    # The meeting as it was then. Its own stream comes back first: what that does not hold, only people were told.
-    untold = {
-        each.meeting.meeting_id
-        for each in registrations
-        if await _take_meeting_back(each.meeting, each.institution, each.meeting_version, work)
-    }
     for number, registration in enumerate(registrations):
         await _take_registration_back(registration, work.now + timedelta(microseconds=number), work)
     for meeting_id in sorted({each.meeting.meeting_id for each in registrations}):
         meeting = await work.store.locked_meeting(meeting_id)
         taken, held, waiting = await work.store.people_in(meeting_id)
-        meeting = replace(meeting, taken=taken, held=held, waiting=waiting)
-        await work.store.keep_meeting(tell_meeting(MeetingChanged, meeting, work) if meeting_id in untold else meeting)
+        await work.store.keep_meeting(replace(meeting, taken=taken, held=held, waiting=waiting))
 
 
-async def _take_meeting_back(told: MeetingPicture, institution: str, version: int, work: Work[Store]) -> bool:
-    """Bring a meeting to a state that was told, if that is newer; tell whether it was."""
+async def tell_again(institution: str, told: Mapping[str, int], work: Work[Store]) -> None:
+    """Tell the meetings that are kept in a newer version than everybody was told of."""
+    kept = await work.store.versions_told_to_people(institution)
+    for meeting_id in sorted(meeting_id for meeting_id, version in kept.items() if told.get(meeting_id, 0) < version):
+        meeting = await work.store.locked_meeting(meeting_id)
+        await work.store.keep_meeting(tell_meeting(MeetingChanged, meeting, work))
+
+
+async def _take_meeting_back(told: MeetingPicture, institution: str, version: int, work: Work[Store]) -> None:
     if await work.store.has_meeting(told.meeting_id):
         meeting = await work.store.locked_meeting(told.meeting_id)
         if meeting.version < version:
             await work.store.keep_meeting(meeting_as_told(told, institution, version, meeting))
-        return meeting.version < version
+        return
     if told.series_id is not None:
         try:
             await work.store.one_series(told.series_id, institution)
         except NotFound:
             title = told.series_title or told.title
             await work.store.add_series(Series(told.series_id, institution, title, told.kind))
-    known = await inbox.is_managed_here(institution, told.meeting_id, work)
-    await work.store.add_meeting(meeting_as_told(told, institution, max(version, known), None))
-    return version > known
+    version = max(version, await inbox.is_managed_here(institution, told.meeting_id, work))
+    await work.store.add_meeting(meeting_as_told(told, institution, version, None))
 
 
 async def _take_contact_back(told: RegistrantContactRecorded, work: Work[Store]) -> None:
@@ -90,6 +89,8 @@ async def _erase_again(told: RegistrantErased, work: Work[Store]) -> None:
 
 
 async def _take_registration_back(told: RegistrationChanged, asked: datetime, work: Work[Store]) -> None:
+    # The meeting as it was then: of its own messages, the last ones may be lost.
+    await _take_meeting_back(told.meeting, told.institution, told.meeting_version, work)
     if await _stands_in_the_way(told, work):
         return
     try:

@@ -79,6 +79,12 @@ class MeetingStore:
         """Keep a meeting that is known, as it is now."""
         await self.connection.execute(sa.update(t).where(t.c.id == meeting.id).values(_row(meeting)))
 
+    async def versions_told_to_people(self, institution: str) -> dict[str, int]:
+        """Give the versions of an institution's meetings that people can see: drafts are told to nobody."""
+        public = (t.c.institution == institution) & (t.c.state != MeetingState.DRAFT.value)
+        found = await self.connection.execute(sa.select(t.c.id, t.c.version).where(public))
+        return {row.id: row.version for row in found}
+
     async def meetings_to_hold(self, now: datetime, limit: int) -> list[str]:
         """Name the published meetings that are over."""
         query = sa.select(t.c.id).where(t.c.state == MeetingState.PUBLISHED.value, t.c.ends_at <= now)

@@ -92,7 +92,7 @@ class UpStream:
             if self._end != hub_end:
                 [hub_end] = await self._around.hub.heads([self.stream])
             # What was trimmed inside before it was sent is not there to be read: only the stream's end tells of it.
-            left_behind = inside > self._up.position == self._checked
+            left_behind = self._end == self._checked == self._up.position < inside
             self._checked = self._up.position
             if self._end is None or hub_end != self._end or left_behind:
                 self.rest()
@@ -151,7 +151,7 @@ class UpStream:
         return {one.subject: one.entry for one in rows if one.subject and one.entry.position in places}
 
     async def _send_next(self) -> bool:
-        page = await self._comparing.after(self._up.position)
+        page = await self._comparing.after(self._up)
         if not page:
             return False
         if not self._comparing.is_next(page[0], self._up):

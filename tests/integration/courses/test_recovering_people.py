@@ -42,7 +42,7 @@ async def test_a_seat_given_back_behind_the_backup_stays_free(house: House) -> N
     version = (await house.told())[-1].version
     lost = await backup.put_back()
     assert await _free(house, run_id) == 0, "the control: nothing was taken back yet"
-    await backup.take_back(lost[OWN])
+    await backup.take_back(OWN, lost[OWN])
     assert (await house.enrolment(enrolment["enrolment_id"]))["state"] == "withdrawn"
     assert await _free(house, run_id) == 1
     mark = await house.mark()
@@ -69,38 +69,40 @@ async def test_what_the_backup_does_not_know_comes_back(house: House, page: int)
     lost = await backup.put_back()
     assert await _image(house) == [[], [], []]
     for stream in (PUB, OWN):
-        await backup.take_back(lost[stream], page)
+        await backup.take_back(stream, lost[stream], page)
     assert await _image(house) == before
     assert (await house.get(f"participants/{waits['participant_id']}"))["name"] == "Ada Beispiel"
 
 
+@pytest.mark.parametrize("page", [1, 1000])
 @pytest.mark.parametrize("published", [0, 1])
-async def test_what_only_people_were_told_of_a_run_is_told_again(house: House, published: int) -> None:
-    """Redis lost the run's last word and kept its people's: what the service keeps is what the network hears."""
+async def test_what_only_people_were_told_of_a_run_is_told_again(house: House, published: int, page: int) -> None:
+    """Redis lost the run's last words and kept its people's: once all is back the network hears the last state."""
     backup = await _backup(house)
     run_id = await house.run(capacity=2)
-    await house.patch(f"runs/{run_id}", {"description": "neu"})
     await house.ask(run_id)
+    await house.ask(run_id)
+    await house.post(f"runs/{run_id}/cancel", {"reason": "zu wenige"})
     newest = max(each.version for each in await house.told() if each.key == run_id)
     lost = await backup.put_back()
-    await backup.take_back(lost[PUB][:published])
-    mark = await house.mark()
-    await backup.take_back(lost[OWN])
-    [told] = [each for each in await house.told_since(mark) if isinstance(each, RunMessage)]
-    assert told.picture.description == "neu"
-    assert told.version == newest + 1
-    assert (await _image(house))[0] == [(run_id, "published", 1, 0, 0, told.version)]
+    await backup.take_back(PUB, lost[PUB][:published])
+    await backup.take_back(OWN, lost[OWN], page)
+    [told] = [each for each in await house.told() if isinstance(each, RunMessage)][published:]
+    assert (told.picture.state, told.version) == ("cancelled", newest + 1)
+    assert (await _image(house))[0] == [(run_id, "cancelled", 0, 0, 0, told.version)]
 
 
-async def test_what_the_network_was_told_is_not_told_again(house: House) -> None:
+@pytest.mark.parametrize("page", [1, 1000])
+async def test_what_the_network_was_told_is_not_told_again(house: House, page: int) -> None:
     """Control: where the run's own stream is whole, people's word of it brings nothing new."""
     backup = await _backup(house)
-    await house.ask(await house.run())
+    run_id = await house.run()
+    await house.ask(run_id)
+    told = [each for each in await house.told() if isinstance(each, RunMessage)]
     lost = await backup.put_back()
-    await backup.take_back(lost[PUB])
-    mark = await house.mark()
-    await backup.take_back(lost[OWN])
-    assert await house.told_since(mark) == []
+    await backup.take_back(PUB, lost[PUB], page)
+    await backup.take_back(OWN, lost[OWN], page)
+    assert [each for each in await house.told() if isinstance(each, RunMessage)] == told
 
 
 async def _image(house: House) -> list[list[tuple[Any, ...]]]:
@@ -122,7 +124,7 @@ async def test_whom_the_backup_brings_back_is_erased_again(house: House) -> None
     await house.api.delete(f"/institutions/{OWNER}/participants/{person}")
     lost = await backup.put_back()
     assert "Canary" in await backup.text(), "the control: the backup brings the contact back"
-    await backup.take_back(lost[OWN])
+    await backup.take_back(OWN, lost[OWN])
     assert "Canary" not in await backup.text()
     assert (await house.get(f"participants/{person}"))["state"] == "erased"
 
@@ -132,7 +134,7 @@ async def test_a_contact_that_was_taken_back_with_its_consent_is_gone(house: Hou
     person = await house.person(contact_consent=True, mail="noor@example.org", phone="0511 1")
     backup = await _backup(house)
     await house.patch(f"participants/{person}", {"contact_consent": False})
-    await backup.take_back((await backup.put_back())[OWN])
+    await backup.take_back(OWN, (await backup.put_back())[OWN])
     file = await house.get(f"participants/{person}")
     assert (file["contact_consent"], file["mail"], file["phone"]) == (False, None, None)
 
@@ -148,7 +150,7 @@ async def test_who_asked_again_behind_the_backup_waits_behind_the_others(house: 
     queue = (stays["enrolment_id"], leaves["enrolment_id"])
     before = await _places(house, *queue)
     assert [place for _, place, _ in before] == [1, 2]
-    await backup.take_back((await backup.put_back())[OWN])
+    await backup.take_back(OWN, (await backup.put_back())[OWN])
     assert await _places(house, *queue) == before
     assert await _free(house, run_id) == 0, seated
 
@@ -162,7 +164,7 @@ async def test_a_queue_that_moved_keeps_its_order(house: House) -> None:
         await house.post(f"enrolments/{one}/withdraw")
     queue = (waiting[3], (await house.ask(run_id))["enrolment_id"])
     before = await _places(house, *queue)
-    await backup.take_back((await backup.put_back())[OWN])
+    await backup.take_back(OWN, (await backup.put_back())[OWN])
     assert await _places(house, *queue) == before
 
 
@@ -174,7 +176,7 @@ async def test_an_entitlement_is_used_up_by_the_seat_that_comes_back(house: Hous
     person = await house.person(obliged=True)
     backup = await _backup(house)
     enrolment = await house.ask(run_id, person)
-    await backup.take_back((await backup.put_back())[OWN])
+    await backup.take_back(OWN, (await backup.put_back())[OWN])
     if first is not None:
         await house.post(f"enrolments/{first['enrolment_id']}/withdraw")
         await house.post(f"enrolments/{enrolment['enrolment_id']}/accept")
@@ -193,8 +195,8 @@ async def test_a_run_that_was_taken_for_a_partners_is_ours_in_its_newest_version
     await house.patch(f"runs/{run_id}", {"description": "neu"})
     newest = max(each.version for each in await house.told() if each.key == run_id)
     lost = await backup.put_back()
-    await backup.take_back(lost[PUB])
-    await backup.take_back(lost[OWN])
+    await backup.take_back(PUB, lost[PUB])
+    await backup.take_back(OWN, lost[OWN])
     mark = await house.mark()
     await house.patch(f"runs/{run_id}", {"description": "nach der Wiederherstellung"})
     assert [each.version for each in await house.told_since(mark)] == [newest + 1]
@@ -220,7 +222,7 @@ def _own(institution: str) -> str:
 
 async def _restored(network: Network, institution: str, backup: Backup) -> None:
     lost = await backup.put_back(published=True)
-    await backup.take_back(lost[_own(institution)])
+    await backup.take_back(_own(institution), lost[_own(institution)])
     network.readers.clear()
 
 
@@ -277,7 +279,7 @@ async def test_a_referred_person_in_a_run_that_the_backup_does_not_know_stops_no
     run_id = next(each.key for each in await house.told() if isinstance(each, RunPublished))
     lost = await backup.put_back(published=True)
     assert lost[_own(RECEIVER)]
-    await backup.take_back(lost[_own(RECEIVER)])
+    await backup.take_back(_own(RECEIVER), lost[_own(RECEIVER)])
     assert (await house.get(f"runs/{run_id}"))["availability"]["free"] == 18
 
 

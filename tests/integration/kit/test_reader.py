@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from shared.contract import members
 from shared.contract.envelope import MAX_BYTES, encode
 from shared.kit import outbox, parking, reader, tables
+from shared.kit.applying import Applier
 from shared.kit.errors import Transient
 from shared.kit.hears import Hears
 from shared.kit.memory_streams import MemoryStreams
@@ -408,3 +409,12 @@ def _log_of(sample: Sample) -> reader.Backfill:
             return await outbox.log_after(connection, stream, after, count)
 
     return log
+
+
+def test_types_that_nobody_listens_to_are_not_remembered() -> None:
+    """A stranger may make up as many as there are messages."""
+    applier = Applier(PUB, keeps_all())
+    for number in range(1, 50):
+        unknown = b'{"specversion":"1.0","id":"x","source":"/awo/members","type":"members.made_up%d","a":1}' % number
+        applier.open(Entry(Position(1, number), unknown, b""))
+    assert applier._kinds == {}

@@ -89,3 +89,26 @@ async def test_where_nobody_writes_back_a_writer_does_in_the_end(
     await opened.close()
     assert file > 2 * LOG_BYTES
     assert log < 3 * LOG_BYTES
+
+
+async def test_the_log_is_emptied_though_it_is_being_written_back(database: Database) -> None:
+    """What was deleted leaves the log at its hour: SQLite refuses one checkpoint beside another without a word."""
+    await _write(database, 5 * LOG_BYTES)
+    writing_back = asyncio.create_task(database.write_back())
+    await asyncio.sleep(0.005)
+    await database.checkpoint()
+    await writing_back
+    assert _sizes(database)[1] == 0
+
+
+async def test_an_old_state_that_is_read_holds_the_emptying_up_and_no_longer(database: Database) -> None:
+    """A reader ends; until then it is tried again."""
+    await _write(database, len(LARGE))
+    async with database.reading() as connection:
+        await connection.execute(sa.text("SELECT count(*) FROM thing"))
+        await _write(database, len(LARGE))
+        emptying = asyncio.create_task(database.checkpoint())
+        await asyncio.sleep(0.05)
+        assert not emptying.done()
+    await emptying
+    assert _sizes(database)[1] == 0

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from shared.kit.errors import Transient
-from shared.kit.streams import GENESIS, Entry, Position
+from shared.kit.streams import GENESIS, Entry, Position, chain
+from shared.network.entries import SignedEntry
 from shared.network.link.beginning import Beginning
 from shared.network.link.compare import Comparing
-from tests.integration.network.link_world import AWO, PUB, RUNS, VHS, World, memory_world
+from tests.integration.network.link_world import AWO, BOX, PUB, RUNS, VHS, World, memory_world, sealed_event
 from tests.unit.network.network_sample import event
 
 SENT = [Position(1, 1)]
@@ -109,6 +110,56 @@ async def test_a_service_that_is_away_holds_up_its_own_stream_only(world: World)
     away = False
     await awo.send()
     assert [one.payload for one in await world.on_hub()] == [missing.payload]
+
+
+async def test_a_box_that_begins_an_epoch_behind_a_restore_goes_on_at_once(world: World) -> None:
+    """What was sealed does not come back into the log: the epoch continues the backup, and nothing counts as lost."""
+    awo = world.nodes[AWO]
+    texts = [sealed_event(number) for number in range(4)]
+    await awo.put(BOX, texts[0])
+    backed_up = awo.hashes[BOX]
+    await awo.put(BOX, *texts[1:3])
+    await awo.send()
+    [first, *_] = await awo.here(BOX)
+    await awo.local.forget(BOX)
+    begin = Position(2, 1)
+    after = Entry(begin, texts[3], chain(backed_up, BOX, begin, texts[3]))
+    assert await awo.local.append(BOX, Position(0, 0), [first], {})
+    assert await awo.local.append(BOX, first.position, [after], {})
+    await awo.send()
+    places = [Position(1, 1), Position(1, 2), Position(1, 3), begin]
+    assert [one.position for one in await world.on_hub(BOX)] == places
+    world.hub.wipe()
+    for _ in range(2):
+        await awo.link.check()
+        await awo.send()
+    assert [one.position for one in await world.on_hub(BOX)] == places
+
+
+@pytest.mark.parametrize("fresh", [0, 1])
+async def test_a_refill_of_the_hub_brings_the_state_once(world: World, fresh: int) -> None:
+    """What is told meanwhile is sent behind the refill; nothing begins anew for it."""
+    awo, things = world.nodes[AWO], 1500
+    await awo.put(PUB, *(event(f"/{AWO}/members", f"thing-{number}") for number in range(things)))
+    await awo.send()
+    for _ in range(2):
+        await awo.link.check()
+    sent = 0
+    up = awo.link.ups[PUB]
+    keep = up._around.hub.keep_state
+
+    async def counted(stream: str, state: dict[str, SignedEntry]) -> None:
+        nonlocal sent
+        sent += len(state)
+        await keep(stream, state)
+
+    up._around.hub.keep_state = counted  # type: ignore[method-assign] # it only counts
+    world.hub.wipe()
+    await awo.put(PUB, *(event(f"/{AWO}/members", "thing-new") for _ in range(fresh)))
+    await awo.link.check()
+    while await up.step():
+        await awo.link.check()
+    assert sent == things
 
 
 async def test_with_a_hash_of_zeros_the_next_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
