@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.kit.clock import monotonic
 from shared.kit.fairness import Gate
 from shared.kit.in_time import count_statements
 from shared.kit.sqlite import connect as sqlite_driver
@@ -23,9 +24,10 @@ LOG_BYTES = 4 * 1024 * 1024
 """So large SQLite's write-ahead log may stay; what is more is brought into the file beside the writers."""
 LAST_RESORT = 16_000
 """Pages (64 MB) behind which a writer does that itself, and waits for the disk: SQLite's own are 1,000."""
+REFUSED_FOR = 5.0
+"""Seconds within which an emptying that is refused at once is tried again. One that has waited for readers has waited
+for three times as long inside SQLite, while nobody could write: it is left to its next hour."""
 
-
-AGAIN = 50
 log = structlog.get_logger()
 
 
@@ -113,11 +115,12 @@ class Database:
         if not self.is_sqlite:
             return
         async with self._writers.turn():
-            for _ in range(AGAIN):
-                if await self._checkpointed("TRUNCATE"):
+            until = monotonic() + REFUSED_FOR
+            while not await self._checkpointed("TRUNCATE"):
+                if monotonic() > until:
+                    log.warning("log_not_emptied", reason="somebody else reads an old state, or writes it back")
                     return
                 await asyncio.sleep(0.1)
-        log.warning("log_not_emptied", reason="somebody else reads an old state, or writes it back")
 
     async def write_back(self) -> None:
         """Bring what SQLite's write-ahead log holds into the file once that is much; no writer waits meanwhile."""

@@ -112,3 +112,20 @@ async def test_an_old_state_that_is_read_holds_the_emptying_up_and_no_longer(dat
         assert not emptying.done()
     await emptying
     assert _sizes(database)[1] == 0
+
+
+async def test_writers_are_not_held_up_again_and_again_for_a_long_reader(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite waits for readers by itself while nobody can write: behind that, the emptying is left to its next hour."""
+    passed, tries = 0.0, 0
+
+    async def waited(how: str) -> bool:
+        nonlocal passed, tries
+        passed, tries = passed + 15.0, tries + 1
+        return False
+
+    monkeypatch.setattr(kit, "monotonic", lambda: passed)
+    monkeypatch.setattr(database, "_checkpointed", waited)
+    await database.checkpoint()
+    assert tries == 1
