@@ -20,11 +20,10 @@ E = TypeVar("E", bound=Each)
 N = TypeVar("N", bound=Newest)
 
 
+# Not frozen: one is made for every message, and that costs twice as much.
 @dataclass(slots=True)
 class Heard:
     """A message with the entry in which it came, for those who need its exact bytes and its place."""
-
-    # Not frozen: one is made for every message, and that costs twice as much.
 
     stream: str
     entry: Entry

@@ -163,12 +163,13 @@ class Comparing:
 
     def is_next(self, entry: Entry, up: Up) -> bool:
         """Tell whether nothing is missing before an entry: an epoch may follow any place, so its hash has to say so."""
+        if not entry.position.follows(up.position):
+            return False
         # The log of a box begins an epoch behind what it still has: what was sealed does not come back into it.
         by_place = entry.position.epoch == up.position.epoch or self.name.kind == "box"
-        if by_place or not entry.position.follows(up.position):
-            return entry.position.follows(up.position)
-        unknown = up.local_hash is None or is_blank(entry)
-        return unknown or chain(up.local_hash or GENESIS, self.stream, entry.position, entry.payload) == entry.hash
+        if by_place or up.local_hash is None or is_blank(entry):
+            return True
+        return chain(up.local_hash, self.stream, entry.position, entry.payload) == entry.hash
 
     def _wait_for_refill(self, at: Position) -> None:
         """Wait a bounded time before what is missing counts as trimmed: it would never be sent any more."""

@@ -1,8 +1,5 @@
 """A sealed message stays on the hub until its receiver says that it has it, however long a line is cut."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from shared.kit.streams import START, Position
@@ -11,19 +8,10 @@ from shared.network.link import notes as link_notes
 from shared.network.names import hub_stream, pub_stream
 from shared.network.roster import Member
 from shared.network.taken import NoteRefused, note, read_note, taken_hash
-from tests.integration.network.link_world import AWO, BOX, VHS, World, memory_world, sealed_event
+from tests.integration.network.link_world import AWO, BOX, VHS, World, sealed_event
 from tests.unit.network.network_sample import KARGAH, identity, network
 
 ROSTER = network(AWO, VHS, KARGAH)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a hub with two nodes around it, all in memory but for the databases."""
-    async with memory_world(tmp_path) as world:
-        await world.node(AWO)
-        await world.node(VHS)
-        yield world
 
 
 async def _days(world: World, days: int, *slugs: str) -> None:

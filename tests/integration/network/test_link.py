@@ -1,8 +1,6 @@
 """The link between nodes and a hub in memory: what goes up comes down, and whatever breaks in between is mended."""
 
-from collections.abc import AsyncIterator
 from inspect import iscoroutinefunction
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -35,7 +33,6 @@ from tests.integration.network.link_world import (
     VHS,
     NodeOfTest,
     World,
-    memory_world,
     sealed_event,
     tampered,
 )
@@ -113,15 +110,6 @@ class Careless:
         """Append wherever the stream ends."""
         [head] = await self._hub.heads([stream])
         return await self._hub.append(stream, head, entries, state)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a hub with two nodes around it, all in memory but for the databases."""
-    async with memory_world(tmp_path) as world:
-        await world.node(AWO)
-        await world.node(VHS)
-        yield world
 
 
 async def test_what_one_node_tells_stands_on_the_other_as_it_stood(world: World) -> None:

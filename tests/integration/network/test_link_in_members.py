@@ -30,7 +30,7 @@ from shared.network.link import linking, running
 from shared.network.link.linking import load_identities
 from tests.integration.kit.sample import SteadyClock
 from tests.integration.network.hub_server import HubServer
-from tests.integration.network.link_world import AWO, BOX, PUB, VHS, NodeOfTest, World, memory_world, sealed_event
+from tests.integration.network.link_world import AWO, BOX, PUB, VHS, NodeOfTest, World, sealed_event
 from tests.unit.network.network_sample import event, identity, network, signed
 
 OWN = PUB.replace("pub", "own")
@@ -62,15 +62,6 @@ class Away:
     async def heads(self, streams: list[str]) -> list[Position]:
         """Fail."""
         raise HubAway("cut")
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a hub in memory with two nodes."""
-    async with memory_world(tmp_path) as world:
-        await world.node(AWO)
-        await world.node(VHS)
-        yield world
 
 
 async def test_the_schema_of_members_has_the_tables_of_the_link(database_url: str, tmp_path: Path) -> None:

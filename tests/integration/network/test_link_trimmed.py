@@ -1,8 +1,5 @@
 """A node trims its stream while its line is cut: nobody misses a thing, and no true entry is refused."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from shared.kit.errors import Transient
@@ -10,7 +7,7 @@ from shared.kit.streams import GENESIS, Entry, Position, chain
 from shared.network.entries import SignedEntry
 from shared.network.link.beginning import Beginning
 from shared.network.link.compare import Comparing
-from tests.integration.network.link_world import AWO, BOX, PUB, RUNS, VHS, World, memory_world, sealed_event
+from tests.integration.network.link_world import AWO, BOX, PUB, RUNS, VHS, World, sealed_event
 from tests.unit.network.network_sample import event
 
 SENT = [Position(1, 1)]
@@ -23,15 +20,6 @@ ENDS = {
     "a_new_epoch_behind_a_gap": [Position(1, 3), Position(2, 1)],
     "two_new_epochs": [Position(1, 3), Position(2, 1), Position(3, 1)],
 }
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a hub with two nodes around it, all in memory but for the databases."""
-    async with memory_world(tmp_path) as world:
-        await world.node(AWO)
-        await world.node(VHS)
-        yield world
 
 
 async def _trimmed_behind_a_cut(world: World, places: list[Position], left: int) -> None:

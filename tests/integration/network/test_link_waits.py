@@ -1,8 +1,6 @@
 """Streams of the link that wait: they are tried again soon, go on by themselves, and say so."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,17 +11,8 @@ from shared.network.entries import SignedEntry
 from shared.network.hub.streams import HubStreams
 from shared.network.link import compare as link_compare
 from shared.network.link.metrics import LinkCollector
-from tests.integration.network.link_world import AWO, PUB, VHS, MortalHub, NodeOfTest, World, memory_world, tampered
+from tests.integration.network.link_world import AWO, PUB, VHS, MortalHub, NodeOfTest, World, tampered
 from tests.unit.network.network_sample import event
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a hub with two nodes around it, all in memory but for the databases."""
-    async with memory_world(tmp_path) as world:
-        await world.node(AWO)
-        await world.node(VHS)
-        yield world
 
 
 def _things(*numbers: int) -> list[bytes]:

@@ -1,8 +1,6 @@
 """After a change of keys the old one is revoked by itself, as soon as nothing signed with it is still under way."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,20 +13,11 @@ from shared.network.hub.streams import HubAway
 from shared.network.office.invitation import CodeRefused
 from shared.network.office.retiring import Retirement, old_keys
 from shared.network.roster import Member
-from tests.integration.network.link_world import AWO, PUB, VHS, NodeOfTest, World, memory_world
+from tests.integration.network.link_world import AWO, PUB, VHS, NodeOfTest, World
 from tests.unit.network.network_sample import NOW, event, identity, roots
 
 OLD = identity(AWO)
 NEW = OLD.with_new_keys(Random(9).randbytes)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a hub with two nodes around it, all in memory but for the databases."""
-    async with memory_world(tmp_path) as world:
-        await world.node(AWO)
-        await world.node(VHS)
-        yield world
 
 
 def _member(world: World) -> Member:
