@@ -35,7 +35,9 @@ class MemoryStreams:
         return [self._ends.get(stream, START) for stream in streams]
 
     async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
-        """Give up to `count` entries behind a position."""
+        """Give up to `count` entries behind a position; like Redis, none before the first place of an epoch."""
+        if after.seq < 0:
+            raise ValueError(f"{after} is no place in a stream")
         return [entry for entry in self._entries[stream] if entry.position > after][:count]
 
     async def state(self, stream: str) -> dict[str, Entry]:

@@ -196,6 +196,8 @@ class StreamReader:
         """Give the hash at the cursor where an entry begins a new epoch behind it; None where it cannot be known."""
         if next_ is None or next_.position.epoch == max(self._at.epoch, 1):
             return None
+        if self._at.seq == 0:
+            return None  # nothing stands there, and Redis refuses to look before the first place of an epoch
         here = await self._streams.read(self.stream, Position(self._at.epoch, self._at.seq - 1), 1)
         return here[0].hash if here and here[0].position == self._at else None
 

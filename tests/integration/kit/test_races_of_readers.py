@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared.contract import members
-from shared.kit import in_time, outbox, parking, reader, snapshot, tables
+from shared.kit import cursors, in_time, outbox, parking, reader, snapshot, tables
 from shared.kit.applying import is_transient
 from shared.kit.clock import SystemClock
 from shared.kit.errors import Transient
@@ -180,6 +180,20 @@ async def test_a_redis_that_is_whole_again_before_the_snapshot_ends_makes_no_fal
         await late.catch_up()
     await late.catch_up()
     assert len(await sample.heard()) == heard
+
+
+async def test_a_cursor_before_everything_reads_a_stream_that_begins_with_a_later_epoch(sample: Sample) -> None:
+    """A start ended behind the cursor and before its snapshot; of the first epoch only the state is left."""
+    await _publish(sample, institution("awo", 1), institution("amfn", 1))
+    async with sample.database.transaction() as connection:
+        await outbox.begin_epoch(connection, PUB, 2, await outbox.hash_at(connection, PUB, Position(1, 2)))
+    await _publish(sample, institution("awo", 2))
+    await sample.streams.trim(PUB, Position(2, 1))
+    async with sample.database.transaction() as connection:
+        await cursors.make(connection, PUB)
+    await sample.reader(PUB).catch_up()
+    assert sorted(await sample.heard()) == [("amfn", 1), ("awo", 2)]
+    assert await _cursor(sample, PUB) == Position(2, 1)
 
 
 async def test_a_snapshot_behind_a_gap_repeats_nothing(sample: Sample) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.exceptions import ResponseError
 
 from shared.kit.memory_streams import MemoryStreams
 from shared.kit.redis_streams import RedisStreams, connect
@@ -31,6 +32,12 @@ async def test_entries_come_back_as_they_were(streams: Streams) -> None:
     assert await streams.append(NAME, START, _entries(1, 5), {}) == Position(1, 5)
     assert await streams.read(NAME, START, 3) == _entries(1, 3)
     assert await streams.read(NAME, Position(1, 3), 9) == _entries(4, 5)
+
+
+async def test_before_the_first_place_of_an_epoch_nothing_can_be_read(streams: Streams) -> None:
+    """Redis knows no such id: code that asks for it must fail in memory, too."""
+    with pytest.raises((ResponseError, ValueError)):
+        await streams.read(NAME, Position(2, -1), 1)
 
 
 async def test_a_stream_that_ends_elsewhere_takes_nothing(streams: Streams) -> None:
