@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from deploy.simulation.loop import now
 from deploy.simulation.moments import BEGIN
+from deploy.simulation.operating import is_poison
 from deploy.simulation.process import Process, Site
 from deploy.simulation.recorder import heard
 from deploy.simulation.redis import SimRedis, at_once
@@ -231,7 +232,8 @@ def _log_faults(world: "World", redis: SimRedis, disk: Disk) -> Iterator[str]:
 def _chain_faults(what: str, stream: str, entries: list[tuple[Position, bytes, bytes]], whole: bool) -> Iterator[str]:
     previous, before = GENESIS, Position(1, 0)
     for position, payload, hash_ in entries:
-        if position.follows(before):
+        # One that begins a later epoch where all before it was dropped: nobody is left who knows its hash.
+        if position.follows(before) and (whole or before.seq or position.epoch == 1):
             if chain(previous, stream, position, payload) != hash_:
                 yield f"{what} has a broken chain at {position}"
         elif whole:
@@ -260,10 +262,8 @@ def _hearing_faults(disk: Disk) -> Iterator[str]:
 def _parking_faults(world: "World", service: str, disk: Disk) -> Iterator[str]:
     t = tables.parked
     rows = disk.rows(sa.select(t).where(t.c.state.in_(parking.OPEN)))
-    payloads = {poison.payload for poison in world.poisoned}
-    keys = {(poison.stream, poison.key) for poison in world.poisoned}
     for row in rows:
-        if row.payload not in payloads and (row.stream, row.key) not in keys:
+        if not is_poison(world, row):
             yield f"{row.epoch}-{row.seq} of {row.stream} is parked ({row.code}) and is no poison: {row.reason}"
     if service != "courses":
         return

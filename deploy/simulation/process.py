@@ -140,7 +140,7 @@ class Process:
         self.place = name.split(".", maxsplit=1)[0]
         self.redis = site.redis
         self.repeats = network.rates.repeated
-        self.alive = True
+        self.alive, self.by_message = True, False
         self.statements_left: int | None = None
         self.commits_left: int | None = None
         self.clock = SimClock(self, skew)
@@ -323,6 +323,7 @@ class Process:
 
     def _killed(self) -> None:
         self.trace.fault("killed_by_message", self.name)
+        self.by_message = True
         self.crash()
         raise asyncio.CancelledError
 

@@ -1,11 +1,11 @@
 """One world from one seed: it lives among faults, heals, and is judged."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
 from random import Random
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,16 +16,17 @@ from deploy.simulation.loop import now, run
 from deploy.simulation.nemesis import Nemesis, Poison
 from deploy.simulation.network import Network, Rates
 from deploy.simulation.office import Office
+from deploy.simulation.operating import ask_again
 from deploy.simulation.people import Desk
 from deploy.simulation.process import Parts, Process, Site
 from deploy.simulation.recorder import metadata
 from deploy.simulation.redis import SimRedis
-from deploy.simulation.store import NOBODY, Disk, MemoryConnection, MemoryDatabase
+from deploy.simulation.store import NOBODY, Disk, MemoryDatabase
 from deploy.simulation.trace import Trace, log_into
 from services.courses.app import service as courses
 from services.members.app import service as members
 from services.members.handlers import institutions
-from shared.kit import migrate, parking
+from shared.kit import migrate
 from shared.kit.node import Service
 from shared.kit.settings import Settings
 
@@ -101,6 +102,7 @@ class World:
         self.forged: set[str] = set()
         self.restored: set[tuple[str, str]] = set()
         self.awaited: set[tuple[str, str]] = set()
+        self.deaths: Counter[tuple[str, str]] = Counter()
         self.trimmed = self.killer = self.mended = self.healing = False
         self.linked = self.plan.linked
         self.hub = SimHub()
@@ -179,6 +181,7 @@ class World:
         self.start_process(process.site, process.service.name, "b")
 
     def _died(self, process: Process) -> None:
+        self.deaths[process.site.name, process.service.name] += not process.by_message
         self.processes.remove(process)
         service, site = process.service.name, process.site
         if not process.place.startswith(f"{site.name}b"):
@@ -265,7 +268,7 @@ class World:
             await asyncio.sleep(1.0)
 
     async def _mend(self) -> None:
-        """Bring the release that bears what the last one could not, and have an operator ask for it."""
+        """Bring the release that bears what the last one could not, and have an operator ask for what waits."""
         await asyncio.sleep(1.0)
         await self._settle()
         if (self.sites[0].name, "members") in self.restored:
@@ -273,14 +276,7 @@ class World:
             for name in self.institutions:
                 await self._take_in_at_last(name)
         self.mended = True
-        for site in self.sites:
-            for disk in site.disks.values():
-                async with disk.lock:
-                    with disk.begin():
-                        connection: Any = MemoryConnection(disk.connection, NOBODY)
-                        asked = await parking.ask_retry(connection, code="NotMendedError")
-                if asked:
-                    self.trace.mark("parked_message_retried")
+        await ask_again(self)
 
     async def _settle(self) -> None:
         until = now() + PATIENCE / 2

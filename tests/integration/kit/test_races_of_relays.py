@@ -43,6 +43,35 @@ async def test_a_slow_relay_does_not_take_its_successors_messages_for_a_fork(sam
     assert [entry.position.seq for entry in await sample.streams.read(PUB, START, 9)] == [1, 2]
 
 
+async def test_what_came_behind_a_trimmed_end_is_not_taken_for_that_end(sample: Sample) -> None:
+    """The newest of each thing stays in the log when its stream is trimmed; the first that is left is a later one."""
+
+    class Published(MemoryStreams):
+        meanwhile: Relay | None = None
+
+        async def read(self, stream: str, after: Position, count: int) -> list[Entry]:
+            other, self.meanwhile = self.meanwhile, None
+            if other is not None:
+                await sample.tell(institution(version=2))
+                await other.step()
+            return await super().read(stream, after, count)
+
+    sample.streams = streams = Published()
+    await sample.tell(institution(version=1))
+    leading = sample.relay("one")
+    assert await sample.lease.hold()
+    await leading.check()
+    await leading.step()
+    sample.clock.time += timedelta(days=100)
+    await leading.trim(timedelta(days=14), timedelta(days=90))
+    assert await sample.lease.hold()
+    follower = sample.relay("two")
+    follower._epochs._cleared.add(PUB)
+    streams.meanwhile = leading
+    await follower.check()
+    assert ([entry.position.seq for entry in await streams.read(PUB, START, 9)], follower.stopped) == ([2], {})
+
+
 async def _four_told(sample: Sample) -> Relay:
     """Have a relay publish four things."""
     await sample.tell(*(institution(f"i{n}-x") for n in range(4)))
