@@ -48,8 +48,7 @@ class Listener:
             self.heard = said.at
             if at.position == at.local != START:
                 await self._beat(said, at.position)
-            held_back = Refusal("tail_withheld", f"its writer is at {said.head}, the hub shows {end}")
-            self._say(held_back if said.head > max(end, at.position) else self._differing)
+            self._say(_missing(said, end, at.position) or self._differing)
         elif said is None and end != START:
             self._say(Refusal("no_heartbeat", "its writer's heartbeat is not on the hub"))
         else:
@@ -80,3 +79,13 @@ class Listener:
         if passed(self._clock, self._doubt_since) >= WITHHELD and (self.doubt is None or self.doubt.code != why.code):
             log.error("hub_in_doubt", stream=self._stream, code=why.code, reason=why.reason)
             self.doubt = why
+
+
+def _missing(said: Beat, end: Position, taken: Position) -> Refusal | None:
+    """Say what the hub does not show: what its writer is known to have told, or what was taken here already."""
+    if said.head > max(end, taken):
+        return Refusal("tail_withheld", f"its writer is at {said.head}, the hub shows {end}")
+    if taken > max(end, said.head):
+        # It comes back from its writer, unless that one lost it, too: then what it tells next is no continuation.
+        return Refusal("tail_lost", f"{taken} was taken here; the hub shows {end}, its writer is at {said.head}")
+    return None

@@ -383,6 +383,26 @@ async def test_a_hub_that_forges_or_holds_back_a_state_is_seen(world: World, har
     assert len(await vhs.local.state(PUB)) == 6
 
 
+async def test_a_writer_that_was_restored_without_the_hub_is_seen(world: World) -> None:
+    """What was taken of it is neither on the hub nor in its log: the operator hears of it, until it is there again."""
+    awo, vhs = world.nodes[AWO], world.nodes[VHS]
+    await awo.say(1)
+    await world.meet()
+    await awo.link.check()
+    before = list(world.hub.entries[PUB]), dict(world.hub.ends), dict(world.hub.beats)
+    await awo.say(2)
+    await world.meet()
+    world.hub.entries[PUB], world.hub.ends, world.hub.beats = before
+    for _ in range(3):
+        await vhs.link.check()
+        world.later(minutes=1)
+    assert _code(vhs.link.downs[PUB].listener.doubt) == "tail_lost"
+    await awo.link.check()
+    await awo.send()
+    await vhs.link.check()
+    assert vhs.link.downs[PUB].listener.doubt is None
+
+
 async def test_a_hub_that_holds_back_the_tail_is_seen(world: World) -> None:
     """The heartbeat names an end that the hub does not show; after a minute the operator hears of it."""
     awo, vhs = world.nodes[AWO], world.nodes[VHS]
