@@ -80,6 +80,7 @@ class Database:
         self._writers = Gate(1, 1) if self.is_sqlite else Gate(places=10, share=3)
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._writing = _sqlite_engine(url, driver=sqlite_driver) if self.is_sqlite else self.engine
+        self._kept: AsyncConnection | None = None
         self._checkpoints = asyncio.Lock()
         count_statements(self._writing.sync_engine)
         self._committing = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -87,8 +88,29 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that commits at the end, or rolls back on any error."""
-        async with self._writers.turn(), self._writing.begin() as connection:
+        async with self._writers.turn(), self._writer() as connection, connection.begin():
             yield connection
+
+    @asynccontextmanager
+    async def _writer(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection that writes: on SQLite the same again and again, for the pool takes as long as the work."""
+        if not self.is_sqlite:
+            async with self._writing.connect() as connection:
+                yield connection
+            return
+        connection, self._kept = self._kept or await self._own_connection(), None
+        try:
+            yield connection
+        except BaseException:
+            # Whatever it was, whoever writes next begins with a new one.
+            await asyncio.shield(connection.close())
+            raise
+        self._kept = connection
+
+    async def _own_connection(self) -> AsyncConnection:
+        connection = await self._writing.connect()
+        (await connection.get_raw_connection()).detach()  # the pool would look after what never comes back to it
+        return connection
 
     @asynccontextmanager
     async def single_statements(self) -> AsyncIterator[AsyncConnection]:
@@ -139,6 +161,9 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        if self._kept is not None:
+            await self._kept.close()
+            self._kept = None
         if self.is_sqlite:
             await self._writing.dispose()
 
