@@ -62,7 +62,7 @@ class Chaos:
                 await self._round(name, hand)
                 _nobody_fell(writers)
             for node in self.network.places():
-                await asyncio.to_thread(node.wait_ready)
+                await asyncio.to_thread(node.wait_alive)
             await asyncio.sleep(1.0)
             _nobody_fell(writers)
         finally:

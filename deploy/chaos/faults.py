@@ -136,7 +136,7 @@ async def skew(hand: Hand) -> dict[str, Any]:
     """Have all clocks of one node go an hour wrong for a while, and then right again."""
     node, offset = hand.partner(), hand.random.choice((-HOUR, HOUR))
     await asyncio.to_thread(node.all_again, ALBUM_CLOCK_OFFSET=str(offset))
-    await asyncio.to_thread(node.wait_ready)
+    await asyncio.to_thread(node.wait_alive)
     seconds = await hand.under_it(4.0, 8.0)
     await asyncio.to_thread(node.all_again)
     return {"node": node.slug, "offset": offset, "seconds": seconds}
@@ -151,7 +151,7 @@ async def restore(hand: Hand) -> dict[str, Any]:
         await asyncio.to_thread(node.halt)
         await asyncio.to_thread(node.keep_backup, backup)
         await asyncio.to_thread(node.go_on)
-        await asyncio.to_thread(node.wait_ready)
+        await asyncio.to_thread(node.wait_alive)
         before = await asyncio.to_thread(_ends, hand.network, node)
         await writer.burst(hand.restored_behind)
         # What the hub never got is lost with the disk, whatever we do: what it got must all come back.
@@ -161,7 +161,8 @@ async def restore(hand: Hand) -> dict[str, Any]:
         await asyncio.to_thread(node.put_back, backup)
         older = _own(node)
         await asyncio.to_thread(node.go_on)
-    # Nobody waits until it is ready: what is answered in its first moments counts as much as all else.
+    # No writer waits until it is ready: what is answered in its first moments counts as much as all else. The next
+    # fault does: what a backup lost and the hub loses before it is taken back is gone.
     await asyncio.to_thread(node.wait_ready)
     return {
         "node": node.slug,

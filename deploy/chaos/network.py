@@ -57,7 +57,7 @@ class Hurtful:
             node.join(self.nodes[OFFICE])
             node.start_services()
         for node in self.nodes.values():
-            node.wait_ready()
+            node.wait_alive()
 
     def places(self) -> list[Hurt]:
         """Give the nodes, the office's first."""

@@ -85,20 +85,26 @@ class Hurt(Node):
         for service in SERVICES:
             self.again(service, **environment)
 
-    def ready(self) -> bool:
-        """Tell whether every service answers."""
-        try:
-            return all(httpx.get(f"{url}/health/live", timeout=5).status_code == 200 for url in self.urls.values())
-        except httpx.HTTPError:
-            return False
-
-    def wait_ready(self, patience: float = 90.0) -> None:
+    def wait_alive(self) -> None:
         """Wait until every service answers."""
+        self._wait("live")
+
+    def wait_ready(self) -> None:
+        """Wait until every service knows all that it told, and keeps up with what it reads."""
+        self._wait("ready")
+
+    def _wait(self, probe: str, patience: float = 90.0) -> None:
         until = time.monotonic() + patience
-        while not self.ready():
+        while not self._says(probe):
             if time.monotonic() > until:
                 raise SystemExit(f"{self.slug} does not come up: see {self.folder}/*.log")
             time.sleep(0.2)
+
+    def _says(self, probe: str) -> bool:
+        try:
+            return all(httpx.get(f"{url}/health/{probe}", timeout=5).status_code == 200 for url in self.urls.values())
+        except httpx.HTTPError:
+            return False
 
     def halt(self) -> None:
         """End everything of the node with SIGKILL."""
