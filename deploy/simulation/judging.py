@@ -232,8 +232,8 @@ def _log_faults(world: "World", redis: SimRedis, disk: Disk) -> Iterator[str]:
 def _chain_faults(what: str, stream: str, entries: list[tuple[Position, bytes, bytes]], whole: bool) -> Iterator[str]:
     previous, before = GENESIS, Position(1, 0)
     for position, payload, hash_ in entries:
-        # One that begins a later epoch where all before it was dropped: nobody is left who knows its hash.
-        if position.follows(before) and (whole or before.seq or position.epoch == 1):
+        # What stood before the first one of a later epoch may have been dropped: it follows any place.
+        if position.follows(before) and (whole or position.epoch == before.epoch):
             if chain(previous, stream, position, payload) != hash_:
                 yield f"{what} has a broken chain at {position}"
         elif whole:
