@@ -90,6 +90,13 @@ class MeetingStore:
         query = sa.select(t.c.id).where(t.c.state == MeetingState.PUBLISHED.value, t.c.ends_at <= now)
         return list((await self.connection.execute(query.order_by(t.c.ends_at).limit(limit))).scalars())
 
+    async def meetings_with_idle_seats(self, now: datetime, limit: int) -> list[str]:
+        """Name the meetings that have a free seat while somebody waits for one."""
+        seats = sa.case((t.c.limit < t.c.capacity, t.c.limit), else_=t.c.capacity)
+        askable = (t.c.state == MeetingState.PUBLISHED.value) & (t.c.starts > now)
+        query = sa.select(t.c.id).where(askable, t.c.waiting > 0, t.c.taken + t.c.held < seats)
+        return list((await self.connection.execute(query.order_by(t.c.starts).limit(limit))).scalars())
+
 
 def _which(meeting_id: str, institution: str | None) -> sa.Select[Any]:
     query = sa.select(t).where(t.c.id == meeting_id)
