@@ -64,7 +64,7 @@ class RedisHub:
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 # Whatever happens to the stream between the look and EXEC - a wipe, another writer - EXEC does nothing.
-                await _asked(pipeline.watch(stream))
+                await from_hub(pipeline.watch(stream))
                 if await self._head(pipeline.xinfo_stream(stream)) != after:
                     return None
                 pipeline.multi()  # type: ignore[no-untyped-call] # redis-py has no types for it
@@ -74,7 +74,7 @@ class RedisHub:
                 if state:
                     packed: dict[Any, Any] = {key: state_value(entry) for key, entry in state.items()}
                     pipeline.hset(f"{stream}:state", mapping=packed)
-                await _asked(pipeline.execute())
+                await from_hub(pipeline.execute())
         except WatchError:
             return None
         return entries[-1].position
@@ -84,18 +84,18 @@ class RedisHub:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for stream in streams:
                 pipeline.xinfo_stream(stream)
-            answers = await _asked(pipeline.execute(raise_on_error=False))
+            answers = await from_hub(pipeline.execute(raise_on_error=False))
         return [_head(answer) for answer in answers]
 
     async def read(self, stream: str, after: Position, count: int) -> list[SignedEntry]:
         """Give up to `count` entries behind a position."""
-        found = await _asked(self._redis.xrange(stream, min=f"({after}", max="+", count=count))
+        found = await from_hub(self._redis.xrange(stream, min=f"({after}", max="+", count=count))
         return [entry_of(Position.parse(id_), fields) for id_, fields in found]
 
     async def read_many(self, after: dict[str, Position], count: int, block_ms: int) -> dict[str, list[SignedEntry]]:
         """Give up to `count` entries of each stream behind its position; wait up to `block_ms` until there is one."""
         places: dict[Any, Any] = {stream: str(position) for stream, position in after.items()}
-        found = await _asked(self._redis.xread(places, count=count, block=block_ms or None))
+        found = await from_hub(self._redis.xread(places, count=count, block=block_ms or None))
         streams = found.items() if isinstance(found, Mapping) else found or ()
         return {name.decode(): [entry_of(Position.parse(i), f) for i, f in _flat(page)] for name, page in streams}
 
@@ -110,7 +110,7 @@ class RedisHub:
         """Give the state page by page, so that a large one needs no large memory; a key may come twice."""
         place = 0
         while True:
-            place, part = await _asked(self._redis.hscan(f"{stream}:state", place, count=SCAN))
+            place, part = await from_hub(self._redis.hscan(f"{stream}:state", place, count=SCAN))
             if part:
                 yield {key.decode("utf-8", "replace"): entry_in_state(value) for key, value in part.items()}
             if not place:
@@ -118,7 +118,7 @@ class RedisHub:
 
     async def state_size(self, stream: str) -> int:
         """Give the number of keys in the state."""
-        return int(await _asked(self._redis.hlen(f"{stream}:state")))
+        return int(await from_hub(self._redis.hlen(f"{stream}:state")))
 
     async def keep_state(self, stream: str, state: dict[str, SignedEntry]) -> None:
         """Set the newest entries of some keys; an older one than is there is left out, though it comes late."""
@@ -131,14 +131,14 @@ class RedisHub:
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 # A copy of the link that was cut off may come late: between this look and EXEC nobody else has set any.
-                await _asked(pipeline.watch(name))
+                await from_hub(pipeline.watch(name))
                 there = await self._state_of(name, list(state))
                 newer = {key: state_value(one) for key, one in state.items() if is_newer(one, there[key])}
                 if newer:
                     pipeline.multi()  # type: ignore[no-untyped-call] # redis-py has no types for it
                     packed: dict[Any, Any] = dict(newer)
                     pipeline.hset(name, mapping=packed)
-                    await _asked(pipeline.execute())
+                    await from_hub(pipeline.execute())
         except WatchError:
             return False
         return True
@@ -147,44 +147,44 @@ class RedisHub:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hget(name, key)
-            return dict(zip(keys, await _asked(pipeline.execute()), strict=True))
+            return dict(zip(keys, await from_hub(pipeline.execute()), strict=True))
 
     async def beat(self, stream: str, beat: SignedBeat) -> None:
         """Leave the writer's heartbeat."""
         fields: dict[Any, Any] = dict(beat_fields(beat))
-        await _asked(self._redis.hset(f"{stream}:heartbeat", mapping=fields))
+        await from_hub(self._redis.hset(f"{stream}:heartbeat", mapping=fields))
 
     async def heartbeat(self, stream: str) -> SignedBeat | None:
         """Give the writer's last heartbeat."""
-        _, fields = await _asked(self._redis.hscan(f"{stream}:heartbeat", 0))
+        _, fields = await from_hub(self._redis.hscan(f"{stream}:heartbeat", 0))
         return beat_of(fields)
 
     async def trim(self, stream: str, below: Position) -> None:
         """Drop the entries before a position, never by count: a reader that is behind must see that it is."""
-        await _asked(self._redis.xtrim(stream, minid=str(below), approximate=False))
+        await from_hub(self._redis.xtrim(stream, minid=str(below), approximate=False))
 
     async def remove(self, stream: str, positions: list[Position]) -> None:
         """Drop single entries of an own box: what it held of a person is erased."""
         if positions:
-            await _asked(self._redis.xdel(stream, *map(str, positions)))
+            await from_hub(self._redis.xdel(stream, *map(str, positions)))
 
     async def note_taken(self, slug: str, notes: dict[str, bytes]) -> None:
         """Leave notes for senders, by their names, of how far the boxes to an institution are taken."""
         fields: dict[Any, Any] = dict(notes)
-        await _asked(self._redis.hset(taken_hash(slug), mapping=fields))
+        await from_hub(self._redis.hset(taken_hash(slug), mapping=fields))
 
     async def taken(self, slug: str, sender: str) -> bytes | None:
         """Give the note that an institution left for a sender."""
-        found: bytes | None = await _asked(self._redis.hget(taken_hash(slug), sender))
+        found: bytes | None = await from_hub(self._redis.hget(taken_hash(slug), sender))
         return found
 
     async def ask(self, slug: str, field: str, document: bytes) -> None:
         """Leave something for the office to decide, as an institution."""
-        await _asked(self._redis.hset(join_hash(slug), field, document))
+        await from_hub(self._redis.hset(join_hash(slug), field, document))
 
     async def rosters(self, after_version: int) -> list[tuple[bytes, bytes]]:
         """Give document and signatures of every roster behind a version, in order."""
-        found = await _asked(self._redis.xrange(ROSTER, min=f"(1-{after_version}", max="+", count=ROSTERS))
+        found = await from_hub(self._redis.xrange(ROSTER, min=f"(1-{after_version}", max="+", count=ROSTERS))
         return [(fields.get(b"p", b""), fields.get(b"s", b"")) for _, fields in found]
 
     async def close(self) -> None:
@@ -200,7 +200,8 @@ class RedisHub:
             raise _away(error) from error
 
 
-async def _asked(answer: Awaitable[Any]) -> Any:
+async def from_hub(answer: Awaitable[Any]) -> Any:
+    """Give what the hub answers; raises HubAway, HubRefuses, or WatchError where somebody else was quicker."""
     try:
         return await answer
     except WatchError:

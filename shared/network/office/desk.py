@@ -9,7 +9,7 @@ from shared.kit.streams import Position
 from shared.network.hub.access import Access, access_of
 from shared.network.hub.acl_load import read_rules
 from shared.network.hub.hub import HubFolder, write_acl
-from shared.network.hub.on_redis import RedisHub
+from shared.network.hub.on_redis import RedisHub, from_hub
 from shared.network.names import ROSTER, join_hash
 from shared.network.office.store import Invited
 from shared.network.roster import Roster
@@ -36,12 +36,12 @@ class RedisDesk:
     async def asked(self, slug: str) -> Mapping[str, bytes]:
         """Give what an institution asks: the fields of its hash."""
         fields = ("request", "rotate", "retire")
-        found = {field: await self._redis.hget(join_hash(slug), field) for field in fields}
+        found = {field: await from_hub(self._redis.hget(join_hash(slug), field)) for field in fields}
         return {field: value for field, value in found.items() if value is not None}
 
     async def answered(self, slug: str, field: str) -> None:
         """Take away what has been answered."""
-        await self._redis.hdel(join_hash(slug), field)
+        await from_hub(self._redis.hdel(join_hash(slug), field))
 
     async def heads(self, streams: list[str]) -> list[Position]:
         """Give the last position of each stream."""
@@ -67,7 +67,7 @@ class RedisCounter:
 
     async def ask(self, slug: str, field: str, document: bytes) -> None:
         """Write what the node asks."""
-        await self._redis.hset(join_hash(slug), field, document)
+        await from_hub(self._redis.hset(join_hash(slug), field, document))
 
     async def rosters(self, after_version: int) -> list[tuple[bytes, bytes]]:
         """Give rosters behind a version, in order."""

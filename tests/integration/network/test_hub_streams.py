@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.kit.streams import START, Position
 from shared.network.entries import SignedBeat, SignedEntry
+from shared.network.hub.hub import HubFolder
 from shared.network.hub.in_memory import MemoryHub
-from shared.network.hub.on_redis import RedisHub
+from shared.network.hub.on_redis import RedisHub, connect_hub
 from shared.network.hub.streams import HubAway, HubRefuses, HubStreams
 from shared.network.names import ROSTER, box_stream, pub_stream
+from shared.network.office.desk import RedisCounter, RedisDesk
 from tests.unit.network.network_sample import AWO, KARGAH, VHS
 
 PUB = pub_stream(AWO, "members")
@@ -209,3 +212,13 @@ async def test_a_user_with_another_password_is_refused_and_may_come_back(hub_ser
     with pytest.raises(HubRefuses):
         await RedisHub(hub_server.client(AWO, "guessed")).heads([PUB])
     await hub_server.close()
+
+
+async def test_an_office_hears_that_the_hub_is_away_and_not_what_its_library_says(tmp_path: Path) -> None:
+    """It waits for the hub then, in one line of its log, as its link does."""
+    client = connect_hub("redis://127.0.0.1:9", "office", "secret")
+    desk, counter = RedisDesk(client, HubFolder(tmp_path)), RedisCounter(client)
+    for question in (desk.asked(AWO), desk.answered(AWO, "rotate"), counter.ask(AWO, "request", b"{}")):
+        with pytest.raises(HubAway, match="the hub does not answer"):
+            await question
+    await client.aclose()
