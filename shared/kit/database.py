@@ -81,6 +81,7 @@ class Database:
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
         self._writing = _sqlite_engine(url, driver=sqlite_driver) if self.is_sqlite else self.engine
         self._kept: AsyncConnection | None = None
+        self._closed = False
         self._checkpoints = asyncio.Lock()
         count_statements(self._writing.sync_engine)
         self._committing = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -99,17 +100,24 @@ class Database:
                 yield connection
             return
         connection, self._kept = self._kept or await self._own_connection(), None
+        sound = False
         try:
             yield connection
-        except BaseException:
-            # Whatever it was, whoever writes next begins with a new one.
-            await asyncio.shield(connection.close())
+            sound = True
+        except Exception as error:
+            # A refusal is no fault of the connection, and a new one takes ten times as long.
+            sound = not isinstance(error, sa.exc.DBAPIError | OSError)
             raise
-        self._kept = connection
+        finally:
+            if sound and not self._closed and not connection.invalidated and not connection.in_transaction():
+                self._kept = connection
+            else:
+                await asyncio.shield(connection.close())
 
     async def _own_connection(self) -> AsyncConnection:
         connection = await self._writing.connect()
-        (await connection.get_raw_connection()).detach()  # the pool would look after what never comes back to it
+        # The pool would look after what never comes back to it. What is set on it stays set for all writers.
+        (await connection.get_raw_connection()).detach()
         return connection
 
     @asynccontextmanager
@@ -160,6 +168,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._closed = True
         await self.engine.dispose()
         if self._kept is not None:
             await self._kept.close()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.courses.domain.run import ASKABLE, Offer, Run
 from services.courses.store import tables
-from shared.contract.words import FieldOfAction, Level, Place, RunKind, RunState, Session
+from shared.contract.words import EnrolmentState, FieldOfAction, Level, Place, RunKind, RunState, Session
 from shared.kit import matching
 from shared.kit.errors import NotFound
 
@@ -31,6 +31,10 @@ _IDLE = (
     sa.select(tables.run.c.id)
     .where(
         tables.run.c.waiting > 0,
+        # The count alone might name, for ever, a run that nobody waits for.
+        sa.exists().where(
+            tables.enrolment.c.run_id == tables.run.c.id, tables.enrolment.c.state == EnrolmentState.WAITING.value
+        ),
         tables.run.c.taken + tables.run.c.held + tables.run.c.registered_elsewhere < tables.run.c.capacity,
         tables.run.c.state.in_(sorted(ASKABLE)),
         tables.run.c.ends_at.is_(None) | (tables.run.c.ends_at > sa.bindparam("now")),

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.events.domain.meeting import Meeting, Series
 from services.events.store import tables
-from shared.contract.words import MeetingKind, MeetingState, Place
+from shared.contract.words import MeetingKind, MeetingState, Place, RegistrationState
 from shared.kit import matching
 from shared.kit.errors import NotFound
 
@@ -94,7 +94,10 @@ class MeetingStore:
         """Name the meetings that have a free seat while somebody waits for one."""
         seats = sa.case((t.c.limit < t.c.capacity, t.c.limit), else_=t.c.capacity)
         askable = (t.c.state == MeetingState.PUBLISHED.value) & (t.c.starts > now)
-        query = sa.select(t.c.id).where(askable, t.c.waiting > 0, t.c.taken + t.c.held < seats)
+        r = tables.registration
+        # The count alone might name, for ever, a meeting that nobody waits for.
+        waits = sa.exists().where(r.c.meeting_id == t.c.id, r.c.state == RegistrationState.WAITING.value)
+        query = sa.select(t.c.id).where(askable, t.c.waiting > 0, t.c.taken + t.c.held < seats, waits)
         return list((await self.connection.execute(query.order_by(t.c.starts).limit(limit))).scalars())
 
 

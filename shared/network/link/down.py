@@ -144,8 +144,15 @@ class DownStream:
             if public and end > self.at.position and self.wants(roster) and not await self._shows_more():
                 await self.load(roster)
         if public:
-            await self.listener.listen(roster, end, self.at)
+            await self._listen(roster, end)
         return self.taken > taken
+
+    async def _listen(self, roster: Roster, end: Position) -> None:
+        at = self.at
+        if end < at.position:
+            # Asked for all streams at once, and more has come since.
+            [end] = await self._in.hub.heads([self.stream])
+        await self.listener.listen(roster, end, at)
 
     async def go_back(self, inside: Position) -> None:
         """Take again what the node's Redis lost."""

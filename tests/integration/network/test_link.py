@@ -403,6 +403,22 @@ async def test_a_writer_that_was_restored_without_the_hub_is_seen(world: World) 
     assert vhs.link.downs[PUB].listener.doubt is None
 
 
+async def test_what_came_since_the_ends_were_asked_is_no_lost_tail(world: World) -> None:
+    """A stream that never rests is always further than its heartbeat and than the answer for all streams at once."""
+    awo, vhs = world.nodes[AWO], world.nodes[VHS]
+    await awo.say(1)
+    await world.meet()
+    await awo.link.check()
+    await awo.say(2)
+    await world.meet()
+    down, roster = vhs.link.downs[PUB], vhs.link.roster
+    assert roster is not None
+    for _ in range(3):
+        await down.check(roster, Position(1, 1), down.at.local)
+        world.later(minutes=1)
+    assert (down.at.position, down.listener.doubt) == (Position(1, 2), None)
+
+
 async def test_a_hub_that_holds_back_the_tail_is_seen(world: World) -> None:
     """The heartbeat names an end that the hub does not show; after a minute the operator hears of it."""
     awo, vhs = world.nodes[AWO], world.nodes[VHS]
