@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,13 @@ async def test_a_change_right_after_a_restore_is_kept_and_gets_the_next_number(
             await _done(api, "PATCH", f"runs/{run_id}", {"title": f"change {number}"})
         before = await _all_told(node, "change 3")
     place.put_back()
+    taken = asyncio.Event()
     if not waits:
         monkeypatch.setattr(Node, "_begin", _at_once)
+        monkeypatch.setattr(Node, "_relay_turn", _behind(taken))
     async with place.running() as (node, api):
         answered = await _done(api, "PATCH", f"runs/{run_id}", {"title": "after the restore"})
+        taken.set()
         told = await _all_told(node, "after the restore")
         kept = await _done(api, "GET", f"runs/{run_id}")
     versions = [one["version"] for one in told]
@@ -138,6 +141,17 @@ async def test_a_person_enrolled_behind_the_backup_has_a_seat_and_can_give_it_ba
         file = await _done(api, "GET", f"participants/{person['participant_id']}")
         run = await _done(api, "GET", f"runs/{run_id}")
     assert (left["state"], file["name"], run["availability"]["free"]) == ("withdrawn", "Noor", 18)
+
+
+def _behind(event: asyncio.Event) -> Callable[[Node[Any]], Awaitable[None]]:
+    """Have a node take back what its backup lacks only once something has happened."""
+    turn = Node._relay_turn
+
+    async def later(node: Node[Any]) -> None:
+        await event.wait()
+        await turn(node)
+
+    return later
 
 
 async def _at_once(node: Node[Any]) -> None:
