@@ -27,7 +27,7 @@ from shared.kit.epochs import Epochs
 from shared.kit.lease import TERM, Lease
 from shared.kit.node import Node, Service
 from shared.kit.reader import StreamReader
-from shared.kit.recovering import agreement, recovery
+from shared.kit.recovering import recovery, retelling
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings
 from shared.kit.streams import Entry, Position, Streams
@@ -160,7 +160,7 @@ class Process:
         self.epochs = Epochs(
             self.database, self.streams, self.clock, self.lease, witness,
             recovery(self.works, service.recover, service.takes),
-            agreement(self.works, service.agree),
+            retelling(self.works, service.retell),
         )  # fmt: skip
         self.relay = parts.relay(self.database, self.streams, self.clock, random, self.lease, self.epochs,
             mine=directory.streams_of(service.name, site.settings),

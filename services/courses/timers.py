@@ -25,13 +25,6 @@ async def expire_offers(node: Node[Store]) -> None:
     await each(node.works, due, seats.expire)
 
 
-async def offer_idle_seats(node: Node[Store]) -> None:
-    """Offer seats that stayed free while somebody waits."""
-    async with node.works.looking() as store:
-        due = await store.runs_with_idle_seats(_now(node), PAGE)
-    await each(node.works, due, seats.offer_idle)
-
-
 async def start_runs(node: Node[Store]) -> None:
     """Start the confirmed runs whose first session has begun."""
     async with node.works.looking() as store:
@@ -90,7 +83,6 @@ async def verify_receipts(node: Node[Store]) -> None:
 
 TIMERS = (
     Timer("expire_offers", timedelta(seconds=1), expire_offers),
-    Timer("offer_idle_seats", timedelta(minutes=1), offer_idle_seats),
     Timer("forget_referred", timedelta(seconds=1), forget_referred),
     Timer("expire_referrals", timedelta(seconds=30), expire_referrals),
     Timer("verify_receipts", timedelta(seconds=10), verify_receipts),

@@ -19,13 +19,6 @@ async def expire_offers(node: Node[Store]) -> None:
     await each(node.works, due, seats.expire)
 
 
-async def offer_idle_seats(node: Node[Store]) -> None:
-    """Offer seats that stayed free while somebody waits."""
-    async with node.works.looking() as store:
-        due = await store.meetings_with_idle_seats(_now(node), PAGE)
-    await each(node.works, due, seats.offer_idle)
-
-
 async def forget_unconfirmed(node: Node[Store]) -> None:
     """Delete what nobody confirmed in time."""
     async with node.works.looking() as store:
@@ -42,7 +35,6 @@ async def hold_meetings(node: Node[Store]) -> None:
 
 TIMERS = (
     Timer("expire_offers", timedelta(seconds=1), expire_offers),
-    Timer("offer_idle_seats", timedelta(minutes=1), offer_idle_seats),
     Timer("forget_unconfirmed", timedelta(minutes=1), forget_unconfirmed),
     Timer("hold_meetings", timedelta(seconds=10), hold_meetings),
 )

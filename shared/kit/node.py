@@ -37,7 +37,7 @@ from shared.kit.in_streams import InStreams
 from shared.kit.inbox import Takes
 from shared.kit.lease import TERM, Lease
 from shared.kit.reader import StreamReader
-from shared.kit.recovering import Agree, agreement, recovery
+from shared.kit.recovering import Retell, recovery, retelling
 from shared.kit.redis_streams import RedisStreams, connect
 from shared.kit.relay import Relay
 from shared.kit.settings import Settings
@@ -79,7 +79,7 @@ class Service:
     commands_in: Callable[[], Any] | None = None
     takes: Takes | None = None
     recover: Callable[[Sequence[Any], Work[Any]], Awaitable[None]] | None = None
-    agree: Agree | None = None
+    retell: Retell | None = None
     parts: tuple["Part", ...] = ()
 
     @property
@@ -293,7 +293,7 @@ def build(service: Service, settings: Settings) -> Node[Any]:
         lambda name: StreamReader(name, hears, works, streams, backfill, clock, random),
     )
     hub = HubWitness(settings.internal_url("members"), node_key(settings), http) if settings.hub else None
-    recover, finish = recovery(works, service.recover, service.takes), agreement(works, service.agree)
+    recover, finish = recovery(works, service.recover, service.takes), retelling(works, service.retell)
     epochs = Epochs(database, streams, clock, lease, hub, recover, finish)
     relay = Relay(
         database,

@@ -191,10 +191,17 @@ async def newest_by_key(connection: AsyncConnection, stream: str) -> dict[str, E
     return {row.key: Entry(Position(row.epoch, row.seq), b"", row.hash) for row in found}
 
 
-async def last_told(connection: AsyncConnection, stream: str) -> list[bytes]:
-    """Give what was told last of each thing, with or without a number."""
+async def versions_told(connection: AsyncConnection, stream: str) -> dict[str, int]:
+    """Give the version in which each thing was told last, with or without a number; what is no message is left out."""
     last = sa.select(sa.func.max(outbox.c.id)).where(outbox.c.stream == stream).group_by(outbox.c.key)
-    return list((await connection.execute(sa.select(outbox.c.payload).where(outbox.c.id.in_(last)))).scalars())
+    found = await connection.execute(sa.select(outbox.c.key, outbox.c.payload).where(outbox.c.id.in_(last)))
+    told: dict[str, int] = {}
+    for row in found:
+        try:
+            told[row.key] = int(open_envelope(row.payload).data["version"])
+        except (MessageRefused, KeyError, TypeError, ValueError):
+            continue
+    return told
 
 
 async def with_payloads(connection: AsyncConnection, stream: str, keyed: dict[str, Entry]) -> dict[str, Entry]:

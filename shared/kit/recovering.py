@@ -1,7 +1,6 @@
 """Hands a service what its restored backup has lost of its own messages, so that its tables follow its log."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -10,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.contract.catalogue import find
 from shared.contract.envelope import Message, MessageRefused, open_envelope, open_message
 from shared.contract.streams import parse_stream, public_beside
-from shared.contract.words import Audience
 from shared.kit import inbox, outbox
 from shared.kit.applying import is_transient
 from shared.kit.inbox import Takes
@@ -20,23 +18,8 @@ from shared.kit.work import Work, Works
 log = structlog.get_logger()
 Recover = Callable[[AsyncConnection, list[Entry]], Awaitable[None]]
 Finish = Callable[[AsyncConnection, str], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What was told last of each of an institution's things, to everybody and to people; None until that is back."""
-
-    institution: str
-    everybody: Mapping[str, Message]
-    people: Mapping[str, Message] | None
-
-    def is_behind(self, key: str, version: int) -> bool:
-        """Tell whether everybody was told of an older version of a thing, as far as that can be said yet."""
-        last = self.everybody.get(key)
-        return self.people is not None and (last is None or last.version < version)
-
-
-Agree = Callable[[Told, Work[Any]], Awaitable[None]]
+Retell = Callable[[str, Mapping[str, int], Work[Any]], Awaitable[None]]
+"""Is given an institution and the highest version of each of its things that everybody was told of."""
 
 
 async def recover_nothing(connection: AsyncConnection, entries: list[Entry]) -> None:
@@ -74,29 +57,24 @@ def recovery(
     return recover
 
 
-def agreement(works: Works[Any], agree: Agree | None) -> Finish:
-    """Give what has a service agree, once all of a stream is back, with what everybody was told of its things.
+def retelling(works: Works[Any], tell: Retell | None) -> Finish:
+    """Give what has a service tell again what it keeps in a newer version than everybody was told of.
 
     People are told of things: where Redis lost the things' last words and kept these, they bring a state back that
-    nobody else hears of. And what was never told, such as seats given elsewhere, is as old as the backup. It happens
-    in the transaction of the stream's last page.
+    nobody else hears of. It is looked for once all of an own stream is back, in the transaction of its last page.
     """
 
-    async def last(connection: AsyncConnection, stream: str) -> dict[str, Message]:
-        return {one.key: one for one in filter(None, map(_opened, await outbox.last_told(connection, stream)))}
-
-    async def agreed(connection: AsyncConnection, stream: str, public: str | None) -> None:
-        assert agree is not None  # noqa: S101 - asked below
-        people = None if public is None else await last(connection, stream)
-        told = Told(parse_stream(stream).institution, await last(connection, public or stream), people)
+    async def again(connection: AsyncConnection, institution: str, public: str) -> None:
+        assert tell is not None  # noqa: S101 - asked below
         async with connection.begin_nested(), works.within(connection) as work:
-            await agree(told, work)
+            await tell(institution, await outbox.versions_told(connection, public), work)
 
     async def finish(connection: AsyncConnection, stream: str) -> None:
-        if agree is None or parse_stream(stream).audience is Audience.SEALED:
+        public = public_beside(stream)
+        if tell is None or public is None:
             return
-        if fault := await _went_well(agreed(connection, stream, public_beside(stream))):
-            log.error("not_agreed_with_told", stream=stream, reason=type(fault).__name__)
+        if fault := await _went_well(again(connection, parse_stream(stream).institution, public)):
+            log.error("not_told_again", stream=stream, reason=type(fault).__name__)
 
     return finish
 
@@ -115,15 +93,15 @@ async def _went_well(doing: Awaitable[None]) -> Exception | None:
 def _newest(entries: list[Entry]) -> list[Message]:
     """Give the newest message of each thing, in the order of these: whoever asked later waits behind."""
     newest: dict[str, Message] = {}
-    for message in filter(None, map(_opened, (entry.payload for entry in entries))):
+    for message in filter(None, map(_opened, entries)):
         newest.pop(message.key, None)
         newest[message.key] = message
     return list(newest.values())
 
 
-def _opened(payload: bytes) -> Message | None:
+def _opened(entry: Entry) -> Message | None:
     try:
-        return open_message(open_envelope(payload), find)
+        return open_message(open_envelope(entry.payload), find)
     except MessageRefused as error:
-        log.warning("lost_message_not_read", code=error.code)
+        log.warning("lost_message_not_read", position=str(entry.position), code=error.code)
         return None

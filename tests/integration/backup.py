@@ -9,7 +9,7 @@ from shared.kit import tables as kit
 from shared.kit.node import Service
 from shared.kit.numbering import number_waiting
 from shared.kit.outbox import ends_of_log, keep_lost, log_after
-from shared.kit.recovering import agreement, recovery
+from shared.kit.recovering import recovery, retelling
 from shared.kit.streams import START, Entry, Position
 from shared.kit.work import Works
 
@@ -59,7 +59,7 @@ class Backup:
                 await keep_lost(connection, stream, part, self.works.clock.now())
                 await recover(connection, part)
                 if part[-1] is entries[-1]:
-                    await agreement(self.works, self.service.agree)(connection, stream)
+                    await retelling(self.works, self.service.retell)(connection, stream)
 
     async def text(self) -> str:
         """Give all that the database holds now, as text."""

@@ -262,13 +262,6 @@ def first_day(told: RunPicture) -> date | None:
     return min(session.starts for session in told.sessions).astimezone(BERLIN).date()
 
 
-def with_free(run: Run, free: int) -> Run:
-    """Give the run with so many free seats, as far as it has them: the rest is given elsewhere."""
-    if run.state not in ASKABLE:
-        return run
-    return replace(run, registered_elsewhere=max(0, run.capacity - run.taken - run.held - free))
-
-
 def is_visible_change(before: Run, after: Run) -> bool:
     """Tell whether the public sees a difference beyond the seats."""
     same = {"taken": 0, "held": 0, "waiting": 0, "registered_elsewhere": 0, "counted_at": FIRST_MOMENT}

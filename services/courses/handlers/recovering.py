@@ -1,7 +1,6 @@
 """After a backup was restored: runs, files and places become again what was told of them."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,7 +9,7 @@ from services.courses.domain.enrolment import SEATED, Enrolment, enrolment_as_to
 from services.courses.domain.entitlement import best, priority_of
 from services.courses.domain.participant import FileState, Participant
 from services.courses.domain.periods import level_valid_months
-from services.courses.domain.run import Offer, run_as_told, with_free
+from services.courses.domain.run import Offer, run_as_told
 from services.courses.handlers import erasing, participants
 from services.courses.handlers.following import follow
 from services.courses.handlers.seats import today_of, use_entitlement
@@ -25,13 +24,9 @@ from shared.contract.courses import (
     RunPicture,
 )
 from shared.contract.envelope import Message
-from shared.contract.words import EnrolmentState
 from shared.kit import inbox
 from shared.kit.errors import NotFound
-from shared.kit.recovering import Told
 from shared.kit.work import Work
-
-_HAS_A_SEAT = SEATED | {EnrolmentState.OFFERED}
 
 
 async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
@@ -54,33 +49,12 @@ async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
         await work.store.keep_counts(replace(run, taken=taken, held=held, waiting=waiting))
 
 
-async def agree(told: Told, work: Work[Store]) -> None:
-    """Have no more seats free than was told, and tell everybody the runs that are kept in a newer version."""
-    people = [each for each in (told.people or {}).values() if isinstance(each, EnrolmentChanged)]
-    pictures = {(each.run.run_id, each.run_version): each.run for each in people}
-    pictures |= {
-        (key, each.version): each.picture for key, each in told.everybody.items() if isinstance(each, RunMessage)
-    }
-    coming = await _coming(people, work)
-    for run_id, version in sorted((await work.store.versions_told_to_people(told.institution)).items()):
-        run = kept = await work.store.locked_run(run_id)
-        if (picture := pictures.get((run_id, version))) is not None:
-            # How many are given elsewhere is told to nobody, and is as old as the backup.
-            run = with_free(kept, picture.availability.free + coming[run_id])
-        if told.is_behind(run_id, version):
-            run = tell_run(RunChanged, run, work)
-        if run != kept:
-            await work.store.keep_run(run)
-
-
-async def _coming(people: Sequence[EnrolmentChanged], work: Work[Store]) -> Counter[str]:
-    """Count, for each run, the seats of referred people who are not back yet: they come once more by the box."""
-    coming: Counter[str] = Counter()
-    for each in people:
-        if each.referred is not None and each.state in _HAS_A_SEAT:
-            known = await work.store.enrolments_in(each.run.run_id, [each.participant_id])
-            coming[each.run.run_id] += not known
-    return coming
+async def tell_again(institution: str, told: Mapping[str, int], work: Work[Store]) -> None:
+    """Tell the runs that are kept in a newer version than everybody was told of."""
+    kept = await work.store.versions_told_to_people(institution)
+    for run_id in sorted(run_id for run_id, version in kept.items() if told.get(run_id, 0) < version):
+        run = await work.store.locked_run(run_id)
+        await work.store.keep_counts(tell_run(RunChanged, run, work))
 
 
 async def _take_run_back(told: RunPicture, institution: str, version: int, work: Work[Store]) -> None:

@@ -45,13 +45,6 @@ async def expire(enrolment_id: str, work: Work[Store]) -> Queued:
     return await _move(enrolment_id, None, lambda desk, id_: desk.expire(id_), work)
 
 
-async def offer_idle(run_id: str, work: Work[Store]) -> None:
-    """Offer what is free to those who wait: what a backup lacks may be an offer that nobody else makes again."""
-    book = await SeatBook.opened(work.store, run_id, work.now)
-    before = book.run
-    await settle_seats(before, book, await desk_at(book, work).offer_free(run_id), work)
-
-
 async def leave(enrolment_id: str, institution: str | None, way: Leaving, work: Work[Store]) -> Queued:
     """Withdraw, reject or drop somebody; a seat that gets free is offered to the next."""
     enrolment = await work.store.enrolment(enrolment_id, institution)

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.courses.domain.run import ASKABLE, Offer, Run
+from services.courses.domain.run import Offer, Run
 from services.courses.store import tables
-from shared.contract.words import EnrolmentState, FieldOfAction, Level, Place, RunKind, RunState, Session
+from shared.contract.words import FieldOfAction, Level, Place, RunKind, RunState, Session
 from shared.kit import matching
 from shared.kit.errors import NotFound
 
@@ -27,21 +27,6 @@ def _due(state: RunState, column: sa.Column[Any]) -> sa.Select[Any]:
 
 _TO_START = _due(RunState.CONFIRMED, tables.run.c.starts_at)
 _TO_COMPLETE = _due(RunState.RUNNING, tables.run.c.ends_at)
-_IDLE = (
-    sa.select(tables.run.c.id)
-    .where(
-        tables.run.c.waiting > 0,
-        # The count alone might name, for ever, a run that nobody waits for.
-        sa.exists().where(
-            tables.enrolment.c.run_id == tables.run.c.id, tables.enrolment.c.state == EnrolmentState.WAITING.value
-        ),
-        tables.run.c.taken + tables.run.c.held + tables.run.c.registered_elsewhere < tables.run.c.capacity,
-        tables.run.c.state.in_(sorted(ASKABLE)),
-        tables.run.c.ends_at.is_(None) | (tables.run.c.ends_at > sa.bindparam("now")),
-    )
-    .order_by(tables.run.c.starts_at)
-    .limit(sa.bindparam("count"))
-)
 
 
 class RunStore:
@@ -148,10 +133,6 @@ class RunStore:
     async def runs_to_complete(self, now: datetime, limit: int) -> list[str]:
         """Name the running runs whose last session has ended."""
         return await self._due(_TO_COMPLETE, now, limit)
-
-    async def runs_with_idle_seats(self, now: datetime, limit: int) -> list[str]:
-        """Name the runs that have a free seat while somebody waits for one."""
-        return await self._due(_IDLE, now, limit)
 
     async def _due(self, query: sa.Select[Any], now: datetime, limit: int) -> list[str]:
         return list((await self.connection.execute(query, {"now": now, "count": limit})).scalars())

@@ -223,14 +223,6 @@ def meeting_as_told(told: MeetingPicture, institution: str, version: int, kept: 
     )
 
 
-def with_free(meeting: Meeting, free: int, now: datetime) -> Meeting:
-    """Give the meeting with a limit that leaves so many seats free; one that leaves all of them is none."""
-    if not is_askable(meeting, now):
-        return meeting
-    given = max(1, meeting.taken + meeting.held + free)
-    return replace(meeting, limit=given if given < meeting.capacity else None)
-
-
 def is_visible_change(before: Meeting, after: Meeting) -> bool:
     """Tell whether the public sees a difference beyond the seats."""
 

@@ -1,10 +1,10 @@
 """After a backup was restored: meetings, people and places become again what was told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.events.domain.meeting import Series, meeting_as_told, with_free
+from services.events.domain.meeting import Series, meeting_as_told
 from services.events.domain.registration import CURRENT, Participant, Registration, registration_as_told
 from services.events.handlers import asking
 from services.events.handlers.telling import tell_meeting
@@ -21,7 +21,6 @@ from shared.contract.events import (
 from shared.contract.words import RegistrationState
 from shared.kit import inbox
 from shared.kit.errors import NotFound
-from shared.kit.recovering import Told
 from shared.kit.work import Work
 
 
@@ -44,21 +43,12 @@ async def take_back(messages: Sequence[Message], work: Work[Store]) -> None:
         await work.store.keep_meeting(replace(meeting, taken=taken, held=held, waiting=waiting))
 
 
-async def agree(told: Told, work: Work[Store]) -> None:
-    """Have no more seats free than was told, and tell everybody the meetings that are kept in a newer version."""
-    people = [each for each in (told.people or {}).values() if isinstance(each, RegistrationChanged)]
-    pictures = {(each.meeting.meeting_id, each.meeting_version): each.meeting for each in people}
-    public = {key: each for key, each in told.everybody.items() if isinstance(each, MeetingMessage)}
-    pictures |= {(key, each.version): each.picture for key, each in public.items()}
-    for meeting_id, version in sorted((await work.store.versions_told_to_people(told.institution)).items()):
-        meeting = kept = await work.store.locked_meeting(meeting_id)
-        if (picture := pictures.get((meeting_id, version))) is not None:
-            # The limit is told to nobody, and is as old as the backup.
-            meeting = with_free(kept, picture.availability.free, work.now)
-        if told.is_behind(meeting_id, version):
-            meeting = tell_meeting(MeetingChanged, meeting, work)
-        if meeting != kept:
-            await work.store.keep_meeting(meeting)
+async def tell_again(institution: str, told: Mapping[str, int], work: Work[Store]) -> None:
+    """Tell the meetings that are kept in a newer version than everybody was told of."""
+    kept = await work.store.versions_told_to_people(institution)
+    for meeting_id in sorted(meeting_id for meeting_id, version in kept.items() if told.get(meeting_id, 0) < version):
+        meeting = await work.store.locked_meeting(meeting_id)
+        await work.store.keep_meeting(tell_meeting(MeetingChanged, meeting, work))
 
 
 async def _take_meeting_back(told: MeetingPicture, institution: str, version: int, work: Work[Store]) -> None:

@@ -50,12 +50,6 @@ async def expire(registration_id: str, work: Work[Store]) -> Registration:
     return await _move(registration_id, None, lambda desk, id_: desk.expire(id_), work)
 
 
-async def offer_idle(meeting_id: str, work: Work[Store]) -> None:
-    """Offer what is free to those who wait: what a backup lacks may be an offer that nobody else makes again."""
-    before = await work.store.locked_meeting(meeting_id)
-    await settle(before, await desk_of(work).offer_free(meeting_id), work)
-
-
 async def withdraw(registration_id: str, institution: str | None, work: Work[Store]) -> Registration:
     """Give a place back; a seat that gets free is offered to the next."""
     registration = await work.store.registration(registration_id, institution)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.events.domain.meeting import Meeting, Series
 from services.events.store import tables
-from shared.contract.words import MeetingKind, MeetingState, Place, RegistrationState
+from shared.contract.words import MeetingKind, MeetingState, Place
 from shared.kit import matching
 from shared.kit.errors import NotFound
 
@@ -89,16 +89,6 @@ class MeetingStore:
         """Name the published meetings that are over."""
         query = sa.select(t.c.id).where(t.c.state == MeetingState.PUBLISHED.value, t.c.ends_at <= now)
         return list((await self.connection.execute(query.order_by(t.c.ends_at).limit(limit))).scalars())
-
-    async def meetings_with_idle_seats(self, now: datetime, limit: int) -> list[str]:
-        """Name the meetings that have a free seat while somebody waits for one."""
-        seats = sa.case((t.c.limit < t.c.capacity, t.c.limit), else_=t.c.capacity)
-        askable = (t.c.state == MeetingState.PUBLISHED.value) & (t.c.starts > now)
-        r = tables.registration
-        # The count alone might name, for ever, a meeting that nobody waits for.
-        waits = sa.exists().where(r.c.meeting_id == t.c.id, r.c.state == RegistrationState.WAITING.value)
-        query = sa.select(t.c.id).where(askable, t.c.waiting > 0, t.c.taken + t.c.held < seats, waits)
-        return list((await self.connection.execute(query.order_by(t.c.starts).limit(limit))).scalars())
 
 
 def _which(meeting_id: str, institution: str | None) -> sa.Select[Any]:

@@ -1,14 +1,10 @@
 """People ask, wait, are offered seats, accept, decline, let offers pass and leave."""
 
-import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
-
 from services.courses import timers
-from services.courses.store import tables
 from shared.contract.courses import EnrolmentChanged, RunAvailabilityChanged, RunConfirmed, RunMessage
 from shared.contract.words import SeatCause
 from tests.integration.courses.courses_house import House
@@ -65,33 +61,6 @@ async def test_an_offer_ends_on_the_second_of_its_deadline_and_goes_to_the_next(
     await timers.expire_offers(house.node)
     assert (await house.enrolment(second["enrolment_id"]))["state"] == "expired"
     assert (await house.enrolment(third["enrolment_id"]))["state"] == "offered"
-
-
-async def test_a_seat_whose_offer_was_lost_is_offered_again(house: House) -> None:
-    """A backup has the seat given back and its Redis lost the offer: within a minute somebody has it, told once."""
-    run_id = await house.run(capacity=1)
-    first, second = [await house.ask(run_id) for _ in range(2)]
-    async with house.node.database.transaction() as connection:
-        gone = sa.update(tables.enrolment).where(tables.enrolment.c.id == first["enrolment_id"])
-        await connection.execute(gone.values(state="withdrawn"))
-        await connection.execute(sa.update(tables.run).where(tables.run.c.id == run_id).values(taken=0))
-    mark = await house.mark()
-    await asyncio.gather(timers.offer_idle_seats(house.node), timers.offer_idle_seats(house.node))
-    assert (await house.enrolment(second["enrolment_id"]))["state"] == "offered"
-    assert _causes(await house.told_since(mark)) == [SeatCause.OFFERED]
-
-
-async def test_seats_of_a_run_that_is_over_are_offered_to_nobody(house: House) -> None:
-    """Whoever still waits then is told nothing, however often somebody looks."""
-    run_id = await house.run(capacity=1)
-    for _ in range(2):
-        await house.ask(run_id)
-    async with house.node.database.transaction() as connection:
-        over = {"taken": 0, "ends_at": house.clock.now()}
-        await connection.execute(sa.update(tables.run).where(tables.run.c.id == run_id).values(over))
-    mark = await house.mark()
-    await timers.offer_idle_seats(house.node)
-    assert await house.told_since(mark) == []
 
 
 async def test_a_declined_offer_goes_to_the_next_and_keeps_other_queues(house: House) -> None:

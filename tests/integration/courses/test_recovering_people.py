@@ -105,41 +105,6 @@ async def test_what_the_network_was_told_is_not_told_again(house: House, page: i
     assert [each for each in await house.told() if isinstance(each, RunMessage)] == told
 
 
-@pytest.mark.parametrize("page", [1, 1000])
-@pytest.mark.parametrize("known", [True, False])
-async def test_seats_given_elsewhere_behind_the_backup_are_offered_to_nobody(
-    house: House, known: bool, page: int
-) -> None:
-    """How many those are is told to nobody; how many were free was."""
-    early = await house.run(capacity=10)
-    backup = await _backup(house)
-    run_id = early if known else await house.run(capacity=10)
-    await house.ask(run_id)
-    await house.patch(f"runs/{run_id}", {"registered_elsewhere": 9})
-    waiting = [(await house.ask(run_id))["enrolment_id"] for _ in range(2)]
-    lost = await backup.put_back()
-    for stream in (PUB, OWN):
-        await backup.take_back(stream, lost[stream], page)
-    await timers.offer_idle_seats(house.node)
-    assert (await house.get(f"runs/{run_id}"))["registered_elsewhere"] == 9
-    assert [(await house.enrolment(each))["state"] for each in waiting] == ["waiting", "waiting"]
-    assert await _free(house, early) == (0 if known else 10)
-
-
-async def test_seats_that_were_free_are_free_again_though_people_are_lost(house: House) -> None:
-    """Of the people nothing is left but that the seats were theirs: nobody else gets them."""
-    backup = await _backup(house)
-    run_id = await house.run(capacity=3)
-    for _ in range(2):
-        await house.ask(run_id)
-    lost = await backup.put_back()
-    await backup.take_back(PUB, lost[PUB])
-    assert await _free(house, run_id) == 1
-    await backup.take_back(OWN, lost[OWN])
-    assert await _free(house, run_id) == 1
-    assert (await house.get(f"runs/{run_id}"))["registered_elsewhere"] == 0
-
-
 async def _image(house: House) -> list[list[tuple[Any, ...]]]:
     names = {"run": ("id", "state", "taken", "held", "waiting", "version"), "enrolment": ("id", "state", "version")}
     names["participant"] = ("id", "name", "mail")

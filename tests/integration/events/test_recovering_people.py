@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.events.app import service
-from services.events.timers import forget_unconfirmed, offer_idle_seats
+from services.events.timers import forget_unconfirmed
 from shared.contract.events import MeetingMessage
 from shared.kit import tables
 from tests.integration.backup import Backup
@@ -67,26 +67,6 @@ async def test_what_the_network_was_told_is_not_told_again(house: House, page: i
     await backup.take_back(PUB, lost[PUB], page)
     await backup.take_back(OWN, lost[OWN], page)
     assert [each for each in await house.told() if isinstance(each, MeetingMessage)] == told
-
-
-@pytest.mark.parametrize("page", [1, 1000])
-@pytest.mark.parametrize("known", [True, False])
-async def test_seats_beyond_a_limit_behind_the_backup_are_offered_to_nobody(
-    house: House, known: bool, page: int
-) -> None:
-    """The limit is told to nobody; how many seats were free was."""
-    early = await house.meeting(capacity=10)
-    backup = await _backup(house)
-    meeting_id = early if known else await house.meeting(capacity=10)
-    await house.come(meeting_id)
-    await house.patch(f"meetings/{meeting_id}", {"limit": 1})
-    waiting = [await house.come(meeting_id) for _ in range(2)]
-    lost = await backup.put_back()
-    for stream in (PUB, OWN):
-        await backup.take_back(stream, lost[stream], page)
-    await offer_idle_seats(house.node)
-    assert [(await house.registration(each)).state for each in waiting] == ["waiting", "waiting"]
-    assert (await house.get(f"meetings/{early}"))["limit"] == (1 if known else None)
 
 
 @pytest.mark.parametrize("first", [PUB, OWN])

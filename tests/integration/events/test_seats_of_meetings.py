@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from services.events import timers
 from services.events.domain.meeting import Meeting
-from services.events.store import Store, tables
+from services.events.store import Store
 from shared.contract.events import RegistrantErased, RegistrationChanged
 from tests.integration.events.events_house import OTHER, House, open_house
 
@@ -68,22 +67,6 @@ async def test_an_expired_offer_goes_to_the_next_once_and_the_person_may_come_ba
     assert (await house.press("again", second)).status_code == 200
     assert (await house.registration(second)).state == "waiting"
     assert (await house.registration(third)).state == "offered"
-
-
-async def test_a_seat_whose_offer_was_lost_is_offered_again(house: House) -> None:
-    """A backup has the seat given back and its Redis lost the offer: within a minute somebody has it, told once."""
-    meeting_id, (first, second, third) = await _three_at_one_seat(house)
-    async with house.node.database.transaction() as connection:
-        gone = sa.update(tables.registration).where(tables.registration.c.id == first)
-        await connection.execute(gone.values(state="cancelled"))
-        await connection.execute(sa.update(tables.meeting).where(tables.meeting.c.id == meeting_id).values(taken=0))
-    mark = await house.mark()
-    await asyncio.gather(timers.offer_idle_seats(house.node), timers.offer_idle_seats(house.node))
-    assert await house.causes(mark) == ["offered"]
-    assert [(await house.registration(each)).state for each in (second, third)] == ["offered", "waiting"]
-    house.clock.turn(days=50)
-    await timers.offer_idle_seats(house.node)
-    assert await house.causes(mark) == ["offered"]
 
 
 async def test_no_offer_lasts_beyond_the_start_and_none_is_made_after_it(house: House) -> None:
